@@ -1,0 +1,1 @@
+"""The course: parts to rebuild, their grader, the swap, the roadmap."""

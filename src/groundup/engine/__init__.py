@@ -1,0 +1,1 @@
+"""Generation: the KV cache, sampling, the decoding loop, conversations."""

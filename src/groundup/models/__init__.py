@@ -1,0 +1,1 @@
+"""Transformers and their pieces, and loading them from files."""
