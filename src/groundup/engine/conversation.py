@@ -1,0 +1,89 @@
+"""A chat with a model: messages in, streamed text out, the cache kept from turn to turn."""
+
+from collections.abc import Iterator
+from typing import TypedDict
+
+from groundup.engine.generate import generate, new_cache
+from groundup.engine.sampler import SamplingParams
+from groundup.errors import GroundupError
+from groundup.models.llama import Llama
+from groundup.tokenizers.tokenizer import Tokenizer
+
+__all__ = ["Conversation", "Message"]
+
+
+class Message(TypedDict):
+    """One turn, in the form that chat templates and OpenAI's interface share."""
+
+    role: str  # "system", "user" or "assistant"
+    content: str
+
+
+class Conversation:
+    """Messages, and the part of them that the model has already read."""
+
+    def __init__(self, model: Llama, tokenizer: Tokenizer, system: str | None = None) -> None:
+        """Start a chat; ``system`` None leaves the system message to the model's template."""
+        self.model = model
+        self.tokenizer = tokenizer
+        self.messages: list[Message] = []
+        if system is not None:
+            self.messages.append({"role": "system", "content": system})
+        self._cache = new_cache(model)
+        self._read: list[int] = []  # the ids whose keys and values the cache holds
+
+    def reply(
+        self, text: str, params: SamplingParams, max_tokens: int | None = None
+    ) -> Iterator[str]:
+        """Add the user's message, and yield the answer in pieces as it comes.
+
+        However the answer ends (a stop token, ``max_tokens``, Ctrl-C, the caller stopping to
+        iterate), the text given so far is kept as the assistant's message. With no text given,
+        as when the message does not fit the context, the conversation stays as it was before.
+
+        Raises:
+            GroundupError: the conversation with this message does not fit the model's context.
+        """
+        self.messages.append({"role": "user", "content": text})
+        pieces: list[str] = []
+        try:
+            for piece in self._answer(params, max_tokens):
+                pieces.append(piece)
+                yield piece
+        finally:
+            if pieces:
+                self.messages.append({"role": "assistant", "content": "".join(pieces)})
+            else:
+                self.messages.pop()
+
+    def _answer(self, params: SamplingParams, max_tokens: int | None) -> Iterator[str]:
+        prompt = self.tokenizer.encode_chat(self.messages)
+        context = self.model.config.context
+        if len(prompt) >= context:
+            raise GroundupError(
+                f"with this message the conversation is {len(prompt):,} tokens long, and the "
+                f"model reads at most {context - 1:,}: send less, or start anew with /reset"
+            )
+        # Of what was read before, the common beginning is still right; the last token of the
+        # prompt is always read anew, because its output chooses the first new one.
+        shared = 0
+        for old, new in zip(self._read[: self._cache.length], prompt[:-1], strict=False):
+            if old != new:
+                break
+            shared += 1
+        self._cache.truncate(shared)
+        self._read = list(prompt)
+        stream = self.tokenizer.stream()
+        for token in generate(
+            self.model,
+            prompt,
+            params,
+            stop_ids=self.tokenizer.eos_ids,
+            max_tokens=max_tokens,
+            cache=self._cache,
+        ):
+            self._read.append(token)
+            if piece := stream.push(token):
+                yield piece
+        if piece := stream.finish():
+            yield piece

@@ -1,0 +1,94 @@
+"""The decoding loop: from a prompt's token ids, one new id at a time."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import torch
+
+from groundup.engine.kv_cache import KVCache
+from groundup.engine.sampler import Sampler, SamplingParams
+from groundup.errors import GroundupError
+from groundup.models.llama import Llama
+
+__all__ = ["generate", "generate_uncached", "new_cache"]
+
+# A long prompt is read in pieces, so that Ctrl-C is answered within one and memory stays bounded.
+PREFILL_CHUNK = 512
+
+
+def new_cache(model: Llama) -> KVCache:
+    """An empty cache for one sequence of this model, up to the length of its context."""
+    config, weight = model.config, model.embed_tokens.weight
+    return KVCache(
+        config.layers,
+        config.kv_heads,
+        config.head_dim,
+        limit=config.context,
+        dtype=weight.dtype,
+        device=weight.device,
+    )
+
+
+@torch.inference_mode()
+def generate(
+    model: Llama,
+    prompt: Sequence[int],
+    params: SamplingParams,
+    *,
+    stop_ids: Collection[int] = (),
+    max_tokens: int | None = None,
+    cache: KVCache | None = None,
+) -> Iterator[int]:
+    """Yield new token ids until a stop id (not yielded), ``max_tokens`` or the context's end.
+
+    Args:
+        model: in the dtype and on the device to compute with.
+        prompt: token ids, at least one.
+        params: how tokens are chosen.
+        stop_ids: ids that end the answer.
+        max_tokens: at most so many new tokens; None is as many as the context has room for.
+        cache: holds the keys and values of the first ``cache.length`` ids of the prompt, less
+            than all of it; None starts an empty one. It is left holding what the model has read:
+            the prompt and all yielded ids but the last.
+
+    Raises:
+        GroundupError: the prompt is empty, or leaves no room for a token in the context.
+    """
+    if not prompt:
+        raise GroundupError("the prompt is empty: expected at least one token")
+    context = model.config.context
+    if len(prompt) >= context:
+        raise GroundupError(
+            f"the prompt is {len(prompt):,} tokens long and the model reads at most "
+            f"{context - 1:,}: shorten it"
+        )
+    cache = new_cache(model) if cache is None else cache
+    if cache.length >= len(prompt):
+        raise ValueError(f"the cache holds {cache.length} tokens of a prompt of {len(prompt)}")
+    room = context - len(prompt)
+    sampler = Sampler(params)
+    device = model.embed_tokens.weight.device
+
+    ids = torch.tensor(prompt, device=device)
+    for start in range(cache.length, len(prompt), PREFILL_CHUNK):
+        hidden = model.hidden(ids[None, start : start + PREFILL_CHUNK], cache)
+    for produced in range(room if max_tokens is None else min(room, max_tokens)):
+        if produced:
+            hidden = model.hidden(ids[None, -1:], cache)
+        chosen = sampler(model.logits(hidden[:, -1:])[0, 0], ids)
+        if chosen in stop_ids:
+            return
+        yield chosen
+        ids = torch.cat((ids, torch.tensor([chosen], device=device)))
+
+
+@torch.inference_mode()
+def generate_uncached(
+    model: Llama, prompt: Sequence[int], params: SamplingParams, max_tokens: int
+) -> list[int]:
+    """As `generate`, reading everything again for each token: slow, plain, the oracle of the rest."""
+    sampler = Sampler(params)
+    ids = torch.tensor(prompt, device=model.embed_tokens.weight.device)
+    for _ in range(max_tokens):
+        chosen = sampler(model(ids[None])[0, -1], ids)
+        ids = torch.cat((ids, torch.tensor([chosen], device=ids.device)))
+    return ids[len(prompt) :].tolist()

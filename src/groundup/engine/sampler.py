@@ -1,0 +1,65 @@
+"""One request's way of choosing tokens: its parameters, its seed, its history."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from groundup.engine.sampling import draw, min_p, repetition_penalty, top_k, top_p
+
+__all__ = ["Sampler", "SamplingParams"]
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How tokens are chosen. The defaults change nothing but the temperature of a request."""
+
+    temperature: float = 0.0  # 0 is greedy: always the highest score
+    top_k: int = 0  # 0 keeps all
+    top_p: float = 1.0  # 1 keeps all
+    min_p: float = 0.0  # 0 keeps all
+    repetition_penalty: float = 1.0  # 1 changes nothing
+    seed: int | None = None  # None draws a new one for each request
+
+    def __post_init__(self) -> None:
+        for name, value, fits, expected in (
+            ("temperature", self.temperature, self.temperature >= 0, "0 or more"),
+            ("top_k", self.top_k, self.top_k >= 0, "0 (keep all) or more"),
+            ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", self.min_p, 0 <= self.min_p <= 1, "from 0 to 1"),
+            ("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0"),
+        ):
+            if not fits:
+                raise ValueError(f"{name} must be {expected}, got {value}")
+
+
+class Sampler:
+    """Chooses one request's tokens. Each request has its own random numbers."""
+
+    def __init__(self, params: SamplingParams) -> None:
+        self.params = params
+        self.generator = torch.Generator()
+        if params.seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(params.seed)
+
+    def __call__(self, logits: Tensor, previous: Tensor) -> int:
+        """The next token id, from scores (V,) and the ids before it (N,).
+
+        Penalty first, then temperature, then top-k, top-p and min-p, each on what the one before
+        it kept.
+        """
+        params = self.params
+        if params.repetition_penalty != 1:
+            logits = repetition_penalty(logits, previous, params.repetition_penalty)
+        if params.temperature == 0:
+            return int(logits.argmax())
+        logits = logits.float() / params.temperature
+        if params.top_k:
+            logits = top_k(logits, params.top_k)
+        if params.top_p < 1:
+            logits = top_p(logits, params.top_p)
+        if params.min_p:
+            logits = min_p(logits, params.min_p)
+        return draw(logits, self.generator)

@@ -1,0 +1,82 @@
+"""A linear layer that is fast at generating one token at a time on a CPU."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import njit, prange, set_num_threads
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["Linear"]
+
+# One token reads every weight once, so its speed is that of memory. Torch's matrix products reach
+# a third of it or less for a single row (BENCHMARKS.md); these two loops come close.
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def matrix_vector(weight: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``weight @ x`` for float32 ``weight`` (N, K) and ``x`` (K,)."""
+    y = np.empty(weight.shape[0], np.float32)
+    for row in prange(weight.shape[0]):
+        total = np.float32(0)
+        for column in range(weight.shape[1]):
+            total += weight[row, column] * x[column]
+        y[row] = total
+    return y
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def matrix_vector_bf16(weight: NDArray[np.uint16], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As `matrix_vector`, for the bits of a bfloat16 weight: the upper half of a float32's."""
+    y = np.empty(weight.shape[0], np.float32)
+    for row in prange(weight.shape[0]):
+        total = np.float32(0)
+        for column in range(weight.shape[1]):
+            bits = np.uint32(weight[row, column]) << np.uint32(16)
+            total += np.uint32(bits).view(np.float32) * x[column]
+        y[row] = total
+    return y
+
+
+set_num_threads(torch.get_num_threads())
+
+
+class Linear(nn.Linear):
+    """``x @ weight.T + bias``, as ``torch.nn.Linear``.
+
+    Without gradients on a CPU, a single row goes through our own kernel, and float32 rows through
+    oneDNN, which is the faster of torch's two libraries on more processors than MKL is.
+    """
+
+    _rows: NDArray[np.float32] | NDArray[np.uint16] | None = None
+    _rows_of: tuple[int, torch.dtype] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to ``x`` (..., in_features); returns (..., out_features)."""
+        weight = self.weight
+        if torch.is_grad_enabled() or weight.device.type != "cpu" or x.dtype != weight.dtype:
+            return F.linear(x, weight, self.bias)
+        if x.numel() == self.in_features and weight.dtype in (torch.float32, torch.bfloat16):
+            return self._single_row(x)
+        if weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+            # Private, but what torch.compile emits for this layer: eager mode has no public way.
+            y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, self.bias, "none", [], "")
+            return y
+        return F.linear(x, weight, self.bias)
+
+    def _single_row(self, x: Tensor) -> Tensor:
+        row = x.reshape(-1).float().numpy()
+        kernel = matrix_vector if self.weight.dtype == torch.float32 else matrix_vector_bf16
+        y = torch.from_numpy(kernel(self._weight_rows(), row)).to(x.dtype)
+        y = y.view(*x.shape[:-1], self.out_features)
+        return y if self.bias is None else y + self.bias
+
+    def _weight_rows(self) -> NDArray[np.float32] | NDArray[np.uint16]:
+        """The weight as a NumPy view, made anew only when the weight has moved."""
+        weight = self.weight.detach()
+        if self._rows_of != (weight.data_ptr(), weight.dtype):
+            bits = weight if weight.dtype == torch.float32 else weight.view(torch.uint16)
+            self._rows = bits.contiguous().numpy()
+            self._rows_of = (weight.data_ptr(), weight.dtype)
+        assert self._rows is not None
+        return self._rows

