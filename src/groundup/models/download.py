@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from groundup.errors import GroundupError
@@ -22,7 +22,7 @@ __all__ = ["Progress", "download", "one_at_a_time", "progress_bar", "sha256_of",
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done, the bytes done so far, and the bytes in all where known."""
 
-BLOCK = 1 << 18  # bytes between two calls of the progress callback
+BLOCK = 1 << 18  # bytes at most between two calls of the progress callback
 ATTEMPTS = 4  # in a row without one new byte
 BACK_OFF = 1.0  # seconds before the second attempt; doubles from one to the next
 SOCKET_TIMEOUT = 30.0  # seconds that one connect or read may wait
@@ -32,8 +32,8 @@ TRANSIENT = {408, 429, 500, 502, 503, 504}  # HTTP answers that a later attempt 
 logger = logging.getLogger(__name__)
 
 
-class _DroppedError(Exception):
-    """The connection ended early: another attempt may go on from there."""
+class _RetryError(Exception):
+    """What another attempt may mend: a connection that broke, a server that is busy."""
 
 
 def _silent(what: str, done: int, total: int | None) -> None:
@@ -51,8 +51,8 @@ def download(
     """Fetch ``url`` into ``target`` and return ``target``.
 
     The bytes go to ``<target>.part``, which survives an interruption: the next call asks only for
-    the rest (HTTP Range). It gets its final name when its hash is right. A ``target`` that is
-    there already and has that hash is returned without a request.
+    the rest (RFC 9110, section 14, ``Range``). It gets its final name when its hash is right. A
+    ``target`` that is there already with that hash is returned without a request.
 
     Args:
         url: ``https:``, ``file:``, or ``http:`` on 127.0.0.1. Proxies and certificates come from
@@ -60,7 +60,7 @@ def download(
         target: the file to write; its folder is made.
         sha256: the expected SHA-256, in lower-case hexadecimal.
         size: the expected size in bytes, where known.
-        progress: called about every 256 KiB.
+        progress: called at least every 256 KiB.
 
     Raises:
         GroundupError: another scheme, an answer that no retry mends, a connection that failed
@@ -85,54 +85,38 @@ def download(
 
 
 def _complete(url: str, part: Path, sha256: str, size: int | None, progress: Progress) -> str:
-    """Append to ``part`` until the server has no more, and return the SHA-256 of the whole."""
+    """Extend ``part`` until the server has no more, and return the SHA-256 of the whole."""
     failures, longest = 0, 0
     while True:
         try:
             return _attempt(url, part, sha256, size, progress)
-        except _DroppedError as dropped:
+        except _RetryError as error:
             # A server that ignores Range starts over each time: only a longer part is an advance.
             length = part.stat().st_size if part.exists() else 0
             failures = 1 if length > longest else failures + 1
             longest = max(longest, length)
             if failures == ATTEMPTS:
                 raise GroundupError(
-                    f"cannot fetch {url}: {dropped} ({ATTEMPTS} attempts); "
-                    f"check the network and run the command again: it resumes at {length:,} bytes"
-                ) from dropped
+                    f"cannot fetch {url}: {error}, {ATTEMPTS} times in a row; check the network, "
+                    "the proxy (HTTPS_PROXY) and its certificates (PIP_CERT), then run the "
+                    f"command again: it resumes at {length:,} bytes"
+                ) from error
             wait = BACK_OFF * 2 ** (failures - 1)
-            logger.warning("%s; trying again in %g s", dropped, wait)
+            logger.warning("%s; trying again in %g s", error, wait)
             time.sleep(wait)
 
 
 def _attempt(url: str, part: Path, sha256: str, size: int | None, progress: Progress) -> str:
-    """One request for what ``part`` lacks. Returns the SHA-256 of the whole, or raises _DroppedError."""
+    """Ask once for what ``part`` lacks. Returns the SHA-256 of the whole, or raises _RetryError."""
     hasher, start = hashlib.sha256(), 0
     if part.exists():
-        start = _feed(hasher, part, progress)
+        start = _hash_into(hasher, part, progress)
         if hasher.hexdigest() == sha256:
             return sha256
-        if size is not None and start >= size:  # not the beginning of the file that is asked for
-            hasher, start = hashlib.sha256(), 0
-    try:
-        response = _request(url, start)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == 416:  # the server's file is not longer than the part
-                part.unlink(missing_ok=True)
-                raise _DroppedError(f"the server cannot resume at {start:,} bytes") from error
-            if error.code in TRANSIENT:
-                raise _DroppedError(f"the server answered {error.code} {error.reason}") from error
-            raise GroundupError(
-                f"cannot fetch {url}: the server answered {error.code} {error.reason}; "
-                "check the address, and that your mirror or proxy lets you read it"
-            ) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _DroppedError(
-            f"no connection ({getattr(error, 'reason', None) or error!r})"
-        ) from error
-    with response:
-        if start and response.status != 206:  # the whole file comes again
+    if size is not None and start >= size:  # cannot be the beginning of the file
+        hasher, start = hashlib.sha256(), 0
+    with _request(url, start) as response:
+        if response.status != 206:  # the whole file comes, asked for or not
             hasher, start = hashlib.sha256(), 0
         length = response.headers["Content-Length"]
         total = size if length is None else start + int(length)
@@ -144,27 +128,44 @@ def _attempt(url: str, part: Path, sha256: str, size: int | None, progress: Prog
                 done += len(block)
                 progress(f"fetching {part.stem}", done, total)
     if total is not None and done < total:
-        raise _DroppedError(f"the connection ended at {done:,} of {total:,} bytes")
+        raise _RetryError(f"the connection ended at {done:,} of {total:,} bytes")
     return hasher.hexdigest()
 
 
-def _blocks(response: IO[bytes]) -> Iterator[bytes]:
-    """The body, block by block; a failed read is told from a failed write by its own error."""
-    try:
-        while block := response.read(BLOCK):
-            yield block
-    except (OSError, http.client.HTTPException) as error:
-        raise _DroppedError(f"the connection broke ({error!r})") from error
-
-
-def _request(url: str, start: int) -> Any:  # a response, or urllib's addinfourl for file:
+def _request(url: str, start: int) -> Any:  # an HTTPResponse, or urllib's addinfourl for file:
+    """Open ``url`` from byte ``start``, or from 0 where the server has no such byte."""
     request = urllib.request.Request(url, headers={"User-Agent": "groundup"})
     if start:
         request.add_header("Range", f"bytes={start}-")
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=_certificates()), _SafeRedirects
-    )
-    return opener.open(request, timeout=SOCKET_TIMEOUT)
+    secure = urllib.request.HTTPSHandler(context=_certificates())
+    try:
+        opener = urllib.request.build_opener(secure, _SafeRedirects)
+        return opener.open(request, timeout=SOCKET_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416 and start:
+            return _request(url, 0)
+        answer = f"the server answered {error.code} {error.reason}"
+        if error.code in TRANSIENT:
+            raise _RetryError(answer) from error
+        raise GroundupError(
+            f"cannot fetch {url}: {answer}; check the address, and whether your mirror or proxy "
+            "lets you read it"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _RetryError(f"no connection ({getattr(error, 'reason', error)})") from error
+
+
+def _blocks(response: Any) -> Iterator[bytes]:
+    """The body as it arrives, so that no break loses what came before it.
+
+    A failed read raises another error than a failed write of what was read.
+    """
+    try:
+        while block := response.read1(BLOCK):
+            yield block
+    except (OSError, http.client.HTTPException) as error:
+        raise _RetryError(f"the connection broke ({error})") from error
 
 
 def _certificates() -> ssl.SSLContext:
@@ -193,13 +194,15 @@ def _refuse_other_schemes(url: str) -> None:
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """A redirection may not lead where a download may not start."""
 
-    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str):  # type: ignore[no-untyped-def]
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
         _refuse_other_schemes(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _feed(hasher: Any, path: Path, progress: Progress) -> int:
-    """Hash the file at ``path`` and return its size in bytes."""
+def _hash_into(hasher: Any, path: Path, progress: Progress) -> int:
+    """Feed the file at ``path`` to ``hasher`` and return its size in bytes."""
     done, total = 0, path.stat().st_size
     with path.open("rb") as file:
         while block := file.read(BLOCK):
@@ -212,7 +215,7 @@ def _feed(hasher: Any, path: Path, progress: Progress) -> int:
 def sha256_of(path: Path, progress: Progress = _silent) -> str:
     """The SHA-256 of a file, in lower-case hexadecimal."""
     hasher = hashlib.sha256()
-    _feed(hasher, path, progress)
+    _hash_into(hasher, path, progress)
     return hasher.hexdigest()
 
 
@@ -258,14 +261,15 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar on stderr, one row per thing done; without a terminal, one line each."""
+    """A bar on stderr, one row for each thing done; where that is no terminal, a plain line."""
     if not sys.stderr.isatty():
         said: set[str] = set()
 
         def line(what: str, done: int, total: int | None) -> None:
             if what not in said:
                 said.add(what)
-                print(what, "…" if total is None else f"{total / 1e6:.1f} MB", file=sys.stderr)
+                size = "" if total is None else f", {total / 1e6:.1f} MB"
+                print(f"{what}{size}", file=sys.stderr)
 
         yield line
         return
@@ -275,16 +279,19 @@ def progress_bar() -> Iterator[Progress]:
 
     with progress.Progress(
         progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
+        progress.BarColumn(bar_width=None),
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
         console=Console(stderr=True),
+        expand=True,
     ) as bar:
         rows: dict[str, progress.TaskID] = {}
 
         def row(what: str, done: int, total: int | None) -> None:
             if what not in rows:
+                for task in bar.tasks:  # a wait without a known end is shown only while it lasts
+                    bar.update(task.id, visible=task.total is not None)
                 rows[what] = bar.add_task(what, total=total, completed=done)
             bar.update(rows[what], total=total, completed=done)
 

