@@ -49,7 +49,7 @@ class KVCache:
         ):
             if size <= 0:
                 raise ValueError(f"{name} must be positive, got {size}")
-        self.limit = limit
+        self._limit = limit
         self._length = 0
         self._written = 0  # where the last write ended
         shape = (layers, 2, batch, kv_heads, min(limit, 256), head_dim)
@@ -87,13 +87,13 @@ class KVCache:
             got = f"k {tuple(k.shape)} and v {tuple(v.shape)}"
             raise ValueError(f"k and v must be of shape ({B}, {H}, T, {D}), got {got}")
         stop = self._length + T
-        if stop > self.limit:
+        if stop > self._limit:
             raise ValueError(
-                f"the cache holds {self._length} of at most {self.limit} positions: {T} more do "
+                f"the cache holds {self._length} of at most {self._limit} positions: {T} more do "
                 f"not fit"
             )
         if stop > capacity:
-            grown = min(self.limit, max(stop, 2 * capacity))
+            grown = min(self._limit, max(stop, 2 * capacity))
             store = self._store.new_zeros((layers, 2, B, H, grown, D))
             store[..., :capacity, :] = self._store
             self._store = store

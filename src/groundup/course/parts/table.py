@@ -1,0 +1,133 @@
+"""The one table of parts."""
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from groundup.errors import GroundupError
+
+__all__ = ["PARTS", "Part", "part_named"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module of the library that a learner rebuilds.
+
+    What belongs to it lies in ``groundup/course/parts/<stem>/``: ``checks.py``, ``hints.md`` and
+    the planted ``mistakes.py``, where the stem is the module's own name.
+    """
+
+    id: str
+    module: str  # the reference, and the name under which a passed file is swapped in
+    week: int  # of the roadmap
+    minutes: int  # a practised programmer's first time, reading included
+    summary: str
+    needs: tuple[str, ...] = ()  # ids of parts that are better done before
+    forbidden: frozenset[str] = field(default=frozenset())  # torch operations that do it all
+
+    @property
+    def stem(self) -> str:
+        """The file's name without ``.py``, as in the library."""
+        return self.module.rpartition(".")[2]
+
+    @property
+    def folder(self) -> Path:
+        """Where its checks, hints and mistakes lie."""
+        return Path(__file__).parent / self.stem
+
+    @property
+    def checks_module(self) -> str:
+        return f"groundup.course.parts.{self.stem}.checks"
+
+    @property
+    def reference(self) -> Path:
+        """The reference's source, found without importing it."""
+        return Path(__file__).parents[2].joinpath(*self.module.split(".")[1:]).with_suffix(".py")
+
+
+PARTS: dict[str, Part] = {
+    part.id: part
+    for part in (
+        Part(
+            "attention",
+            "groundup.models.attention",
+            week=4,
+            minutes=90,
+            summary="Causal scaled dot-product attention with grouped queries",
+            forbidden=frozenset(
+                {
+                    "scaled_dot_product_attention",
+                    "_scaled_dot_product_attention_math",
+                    "_scaled_dot_product_flash_attention",
+                    "_scaled_dot_product_flash_attention_for_cpu",
+                    "_scaled_dot_product_efficient_attention",
+                    "_scaled_dot_product_fused_attention_overrideable",
+                    "multi_head_attention_forward",
+                    "_native_multi_head_attention",
+                    "flex_attention",
+                }
+            ),
+        ),
+        Part(
+            "rms-norm",
+            "groundup.models.rms_norm",
+            week=5,
+            minutes=30,
+            summary="Root-mean-square normalisation",
+            forbidden=frozenset(
+                {"rms_norm", "_fused_rms_norm", "layer_norm", "native_layer_norm", "normalize"}
+            ),
+        ),
+        Part(
+            "rotary",
+            "groundup.models.rotary",
+            week=5,
+            minutes=60,
+            summary="Rotary position embeddings",
+        ),
+        Part(
+            "swiglu",
+            "groundup.models.swiglu",
+            week=5,
+            minutes=30,
+            summary="The gated feed-forward layer",
+            forbidden=frozenset({"silu", "silu_", "glu"}),
+        ),
+        Part(
+            "kv-cache",
+            "groundup.engine.kv_cache",
+            week=6,
+            minutes=60,
+            summary="Keys and values kept, so that a token costs one step",
+            needs=("attention",),
+        ),
+        Part(
+            "sampling",
+            "groundup.engine.sampling",
+            week=6,
+            minutes=75,
+            summary="Repetition penalty, top-k, top-p, min-p and the draw",
+        ),
+        Part(
+            "byte-pair-encoding",
+            "groundup.tokenizers.byte_pair_encoding",
+            week=7,
+            minutes=75,
+            summary="Byte-level byte-pair encoding",
+        ),
+    )
+}
+
+
+def part_named(name: str) -> Part:
+    """The part of this id, also when written with underscores.
+
+    Raises:
+        GroundupError: there is none; the message suggests the nearest.
+    """
+    wanted = name.strip().lower().replace("_", "-").removesuffix(".py")
+    if wanted in PARTS:
+        return PARTS[wanted]
+    near = difflib.get_close_matches(wanted, PARTS, n=1, cutoff=0.5)
+    advice = f"did you mean {near[0]!r}?" if near else f"the parts are {', '.join(PARTS)}"
+    raise GroundupError(f"there is no part {name!r}: {advice}")
