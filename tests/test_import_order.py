@@ -29,7 +29,7 @@ ROOMS = [
     "app",
     "cli",
 ]
-FOUNDATIONS = {"errors", "home"}  # modules beside the rooms, importable from each
+FOUNDATIONS = {"atomic_write", "errors", "home"}  # modules beside the rooms, importable from each
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -56,4 +56,3 @@ def test_a_part_is_complete(part: Part) -> None:
     hints = (part.folder / "hints.md").read_text()
     assert re.findall(r"^## (\d)\. \S", hints, re.MULTILINE) == ["1", "2", "3"]
     assert set(part.needs) <= set(PARTS)
-    assert 1 <= part.week <= 26

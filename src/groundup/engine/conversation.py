@@ -27,9 +27,20 @@ class Conversation:
         self.model = model
         self.tokenizer = tokenizer
         self.messages: list[Message] = []
-        if system is not None:
-            self.messages.append({"role": "system", "content": system})
-        self._cache = new_cache(model)
+        self.reset(system)
+
+    @property
+    def system(self) -> str | None:
+        """The system message, or None where the model's template has its own."""
+        first = self.messages[0] if self.messages else None
+        return first["content"] if first and first["role"] == "system" else None
+
+    def reset(self, system: str | None = None) -> None:
+        """Forget all turns; the system message becomes ``system``, or stays."""
+        if system is None:
+            system = self.system
+        self.messages = [] if system is None else [{"role": "system", "content": system}]
+        self._cache = new_cache(self.model)
         self._read: list[int] = []  # the ids whose keys and values the cache holds
 
     def reply(
@@ -55,6 +66,13 @@ class Conversation:
                 self.messages.append({"role": "assistant", "content": "".join(pieces)})
             else:
                 self.messages.pop()
+
+    def warm_up(self) -> None:
+        """Generate one token and forget it, so that the first answer waits for nothing.
+
+        The first run on a machine compiles the kernels; later ones load them.
+        """
+        list(generate(self.model, [0], SamplingParams(), max_tokens=2))
 
     def _answer(self, params: SamplingParams, max_tokens: int | None) -> Iterator[str]:
         prompt = self.tokenizer.encode_chat(self.messages)

@@ -1,4 +1,4 @@
-"""The one table of parts."""
+"""The one table of parts. In which week each is built, the roadmap says."""
 
 import difflib
 from dataclasses import dataclass, field
@@ -19,7 +19,6 @@ class Part:
 
     id: str
     module: str  # the reference, and the name under which a passed file is swapped in
-    week: int  # of the roadmap
     minutes: int  # a practised programmer's first time, reading included
     summary: str
     needs: tuple[str, ...] = ()  # ids of parts that are better done before
@@ -51,7 +50,6 @@ PARTS: dict[str, Part] = {
         Part(
             "attention",
             "groundup.models.attention",
-            week=4,
             minutes=90,
             summary="Causal scaled dot-product attention with grouped queries",
             forbidden=frozenset(
@@ -71,7 +69,6 @@ PARTS: dict[str, Part] = {
         Part(
             "rms-norm",
             "groundup.models.rms_norm",
-            week=5,
             minutes=30,
             summary="Root-mean-square normalisation",
             forbidden=frozenset(
@@ -81,14 +78,12 @@ PARTS: dict[str, Part] = {
         Part(
             "rotary",
             "groundup.models.rotary",
-            week=5,
             minutes=60,
             summary="Rotary position embeddings",
         ),
         Part(
             "swiglu",
             "groundup.models.swiglu",
-            week=5,
             minutes=30,
             summary="The gated feed-forward layer",
             forbidden=frozenset({"silu", "silu_", "glu"}),
@@ -96,7 +91,6 @@ PARTS: dict[str, Part] = {
         Part(
             "kv-cache",
             "groundup.engine.kv_cache",
-            week=6,
             minutes=60,
             summary="Keys and values kept, so that a token costs one step",
             needs=("attention",),
@@ -104,14 +98,12 @@ PARTS: dict[str, Part] = {
         Part(
             "sampling",
             "groundup.engine.sampling",
-            week=6,
             minutes=75,
             summary="Repetition penalty, top-k, top-p, min-p and the draw",
         ),
         Part(
             "byte-pair-encoding",
             "groundup.tokenizers.byte_pair_encoding",
-            week=7,
             minutes=75,
             summary="Byte-level byte-pair encoding",
         ),

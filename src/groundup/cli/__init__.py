@@ -1,0 +1,55 @@
+"""The command line. A command imports what it needs when it runs: start-up stays short."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from groundup import __version__
+from groundup.cli.chat import chat
+from groundup.cli.course import course_commands
+from groundup.cli.models import models_app
+from groundup.errors import GroundupError
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="An AI engineer's whole stack, built from the ground up, and then rebuilt by you.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"groundup {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """An AI engineer's whole stack, built from the ground up, and then rebuilt by you."""
+
+
+app.command(rich_help_panel="Use it")(chat)
+app.add_typer(models_app, name="models", rich_help_panel="Use it")
+for name, command in course_commands.items():
+    app.command(name, rich_help_panel="Build it yourself")(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; an error that the user can mend is one line and exit status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode still shows text
+    try:
+        app(args=arguments)
+    except GroundupError as error:
+        print(f"groundup: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,345 @@
+"""The commands of a learner: choose a part, build it, check it, run on it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundup.errors import GroundupError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from groundup.course.parts.table import Part
+    from groundup.course.workspace import Workspace
+
+__all__ = ["course_commands"]
+
+PartName = Annotated[str, typer.Argument(metavar="PART", help="The part's name, as in `status`.")]
+MaybePartName = Annotated[
+    str | None,
+    typer.Argument(metavar="[PART]", help="The part's name.", show_default="the one changed last"),
+]
+BENCH_SECONDS = 120.0  # limit of a speed comparison
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path("workspace"),
+) -> None:
+    """Make a workspace: the folder in which you build your parts."""
+    from groundup.course.workspace import init_workspace
+
+    workspace = init_workspace(folder)
+    typer.echo(f"Your workspace is {workspace.root}\nNext: groundup next")
+
+
+def next_part() -> None:
+    """Show what to build next."""
+    from groundup.course.progress import progress
+    from groundup.course.roadmap import load_roadmap
+
+    workspace = _workspace()
+    states = progress(workspace)
+    for week in load_roadmap():
+        for planned in week.parts:
+            state = states.get(planned.id)
+            if state is None or state.ever_passed:
+                continue
+            part = state.part
+            typer.echo(f"{part.id}: {part.summary} (week {week.number}, {part.minutes} minutes)")
+            unmet = [need for need in part.needs if not states[need].ever_passed]
+            if unmet:
+                typer.echo(f"It builds on {', '.join(unmet)}, which you have not passed yet.")
+            file = workspace.file(part)
+            began = file.is_file()
+            typer.echo(
+                f"Go on in {file}, then: groundup check {part.id}"
+                if began
+                else f"Begin: groundup start {part.id}"
+            )
+            return
+    typer.echo("You have passed every part that the library has. groundup roadmap shows the rest.")
+
+
+def start(part: PartName) -> None:
+    """Write a part's stub to your workspace."""
+    from groundup.course.parts.table import part_named
+
+    chosen = part_named(part)
+    workspace = _workspace()
+    existed = workspace.file(chosen).exists()
+    file = workspace.start(chosen)
+    if existed:
+        typer.echo(f"{file} is there already and was left as it is (groundup reset {chosen.id})")
+    else:
+        typer.echo(f"Wrote {file}: its docstrings are the assignment")
+    typer.echo(f"Then: groundup check {chosen.id}   (--watch checks at every save)")
+
+
+def check(
+    part: MaybePartName = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Check at every save.")] = False,
+    bench: Annotated[bool, typer.Option("--bench", help="Compare speed as well.")] = False,
+) -> None:
+    """Check a part you wrote: values, gradients, bad input; with --bench its speed."""
+    workspace = _workspace()
+    chosen = _chosen(workspace, part)
+    file = workspace.started_file(chosen)
+    if not watch:
+        passed = _check_once(workspace, chosen, file, bench)
+        raise typer.Exit(0 if passed else 1)
+    try:
+        while True:
+            saved = file.stat().st_mtime_ns
+            _check_once(workspace, chosen, file, bench)
+            typer.secho(f"\nwaiting for {file.name} to be saved (Ctrl-C leaves)", dim=True)
+            while not file.exists() or file.stat().st_mtime_ns == saved:
+                time.sleep(0.1)
+    except KeyboardInterrupt:
+        typer.echo()
+
+
+def hint(part: MaybePartName = None) -> None:
+    """Show the next of a part's three hints."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from groundup.course.progress import progress
+
+    workspace = _workspace()
+    chosen = _chosen(workspace, part)
+    levels = (chosen.folder / "hints.md").read_text("utf-8").split("## ")[1:]
+    level = min(progress(workspace)[chosen.id].hints + 1, len(levels))
+    Console().print(Markdown(f"## Hint {levels[level - 1]}"))
+    workspace.log("hint", part=chosen.id, level=level)
+    if level == len(levels):
+        typer.echo(f"\nThis was the last hint. groundup solution {chosen.id} shows the reference.")
+
+
+def solution(
+    part: PartName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Show the reference's source. Your record notes that you saw it."""
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    from groundup.course.parts.table import part_named
+
+    chosen = part_named(part)
+    workspace = _workspace()
+    if not yes:
+        typer.confirm(f"Show how the library does {chosen.id}? Your record will say so", abort=True)
+    workspace.log("solution", part=chosen.id)
+    source = chosen.reference.read_text("utf-8")
+    if sys.stdout.isatty():
+        Console().print(Syntax(source, "python", theme="ansi_dark", background_color="default"))
+    else:
+        typer.echo(source, nl=False)
+
+
+def swap(part: MaybePartName = None) -> None:
+    """Put your part in the place of the library's: the app runs on it from now on."""
+    from groundup.course.progress import progress
+
+    workspace = _workspace()
+    chosen = _chosen(workspace, part)
+    state = progress(workspace)[chosen.id]
+    if state.state != "passed":
+        raise GroundupError(
+            f"your {chosen.id} cannot be swapped in, its state is {state.state!r}: it has to pass "
+            f"`groundup check {chosen.id}` as it is now"
+        )
+    workspace.log("swap", part=chosen.id)
+    typer.echo(f"groundup now runs on your {chosen.id}. Try it: groundup chat")
+
+
+def unswap(part: PartName) -> None:
+    """Go back to the library's own part. Your file stays as it is."""
+    from groundup.course.parts.table import part_named
+    from groundup.course.progress import progress
+
+    chosen = part_named(part)
+    workspace = _workspace()
+    if not progress(workspace)[chosen.id].swapped:
+        raise GroundupError(f"your {chosen.id} is not swapped in: there is nothing to undo")
+    workspace.log("unswap", part=chosen.id)
+    typer.echo(f"groundup runs on its own {chosen.id} again")
+
+
+def status() -> None:
+    """Show where you stand with each part."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from groundup.course.progress import progress
+
+    workspace = _workspace()
+    table = Table(box=None, pad_edge=False)
+    for column in ("part", "state", "checks", "hints"):
+        table.add_column(column, justify="right" if column in ("checks", "hints") else "left")
+    states = progress(workspace)
+    for state in states.values():
+        text, style = state.state, {"passed": "green", "failing": "red"}.get(state.state, "")
+        if state.swapped:
+            text = "passed, swapped in" if text == "passed" else f"{text}: the reference serves"
+        if state.solution_seen:
+            text += " (solution seen)"
+        checks, hints = str(state.checks or ""), str(state.hints or "")
+        table.add_row(state.part.id, f"[{style}]{text}[/]" if style else text, checks, hints)
+    console = Console(highlight=False)
+    console.print(table)
+    passed = sum(state.ever_passed for state in states.values())
+    console.print(f"\n{passed} of {len(states)} parts passed, in {workspace.root}", soft_wrap=True)
+
+
+def reset(part: PartName) -> None:
+    """Begin a part anew; what you wrote is put aside in backups/."""
+    from groundup.course.parts.table import part_named
+
+    chosen = part_named(part)
+    backup = _workspace().reset(chosen)
+    typer.echo(f"The stub is back. What you had written is {backup}")
+
+
+def roadmap(
+    week: Annotated[
+        int | None, typer.Argument(help="Show one week in full.", show_default="all 26")
+    ] = None,
+) -> None:
+    """Show the 26 weeks and how far you are."""
+    from rich.console import Console
+
+    from groundup.cli.roadmap import show_roadmap
+    from groundup.course.parts.table import PARTS
+    from groundup.course.progress import progress
+    from groundup.course.roadmap import load_roadmap
+    from groundup.course.workspace import find_workspace
+
+    workspace = find_workspace()
+    states = progress(workspace) if workspace else {}
+    passed = {id for id, state in states.items() if state.ever_passed}
+    swapped = {id for id, state in states.items() if state.swapped and state.state == "passed"}
+    show_roadmap(load_roadmap(), week, PARTS, passed, swapped, Console(highlight=False))
+
+
+def doctor() -> None:
+    """Look for what could be wrong with this installation, and say what to do."""
+    from groundup.cli.doctor import diagnoses
+
+    healthy = True
+    for name, problem, advice in diagnoses():
+        healthy &= problem is None
+        mark = typer.style("ok", fg="green") if problem is None else typer.style("!!", fg="red")
+        typer.echo(f"{mark}  {name}" + (f": {problem}. {advice}" if problem else ""))
+    raise typer.Exit(0 if healthy else 1)
+
+
+def _workspace() -> "Workspace":
+    from groundup.course.workspace import find_workspace
+
+    workspace = find_workspace()
+    if workspace is None:
+        raise GroundupError("there is no workspace here or above: make one with `groundup init`")
+    return workspace
+
+
+def _chosen(workspace: "Workspace", name: str | None) -> "Part":
+    """The part of this name, or the one whose file was changed last."""
+    from groundup.course.parts.table import part_named
+
+    if name is not None:
+        return part_named(name)
+    part = next(workspace.started(), None)
+    if part is None:
+        raise GroundupError("no part was started yet: groundup next says which to begin with")
+    return part
+
+
+def _check_once(workspace: "Workspace", part: "Part", file: Path, bench: bool) -> bool:
+    from rich.console import Console
+
+    from groundup.course.grader.client import grade
+    from groundup.course.progress import checks_sha256, sha256
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{part.id}[/]  {file}", soft_wrap=True)
+    # Recorded is what was there before: a file saved while it is checked has not passed.
+    checked, checks = sha256(file), checks_sha256(part)
+    failed, count = [], 0
+    for result in grade(part, file, starting=lambda: console.print("[dim]starting the grader[/]")):
+        count += 1
+        if result.passed:
+            console.print(f"  [green]✓[/] {result.title}")
+            continue
+        failed.append(result.check)
+        console.print(f"  [red]✗[/] {result.title}")
+        _print_indented(console, result.message, "")
+        if result.printed:
+            _print_indented(console, f"your code printed:\n{result.printed.rstrip()}", "dim")
+        if result.status == "fatal":
+            console.print("    [dim]the other checks were not run[/]")
+    passed = count > 0 and not failed and sha256(file) == checked
+    workspace.log("check", part=part.id, sha256=checked, checks_sha256=checks, passed=passed,
+                  failed=failed)  # fmt: skip
+    if not passed:
+        console.print(f"\n{count - len(failed)} of {count} checks passed. A hint: groundup hint {part.id}")
+        return False
+    console.print(f"\n[green]all {count} checks passed[/]. Run on it: groundup swap {part.id}")
+    if bench:
+        _show_speed(console, part, file)
+    return True
+
+
+def _print_indented(console: "Console", text: str, style: str) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(text, style=style), (0, 0, 0, 4)))
+
+
+def _show_speed(console: "Console", part: "Part", file: Path) -> None:
+    with console.status("measuring"):
+        try:
+            run = subprocess.run(
+                [sys.executable, "-m", "groundup.course.grader.bench", part.id, str(file)],
+                capture_output=True,
+                text=True,
+                timeout=BENCH_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise GroundupError(f"the comparison took more than {BENCH_SECONDS:g} s") from None
+    if run.returncode:
+        raise GroundupError(f"the comparison failed: {run.stderr.strip().splitlines()[-1]}")
+    measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    (n, double), yours, theirs = measured["sizes"], measured["yours"], measured["reference"]
+    for size, mine, other in zip((n, double), yours, theirs, strict=True):
+        console.print(
+            f"size {size:>6,}: {mine * 1e3:9.3f} ms, {mine / other:.2f} times the reference's "
+            f"{other * 1e3:.3f} ms"
+        )
+    console.print(
+        f"from {n:,} to {double:,} yours takes {yours[1] / yours[0]:.1f} times as long, the "
+        f"reference {theirs[1] / theirs[0]:.1f} times"
+    )
+
+
+course_commands: dict[str, Callable[..., None]] = {
+    "roadmap": roadmap,
+    "init": init,
+    "next": next_part,
+    "start": start,
+    "check": check,
+    "hint": hint,
+    "solution": solution,
+    "swap": swap,
+    "unswap": unswap,
+    "status": status,
+    "reset": reset,
+    "doctor": doctor,
+}
