@@ -36,6 +36,7 @@ class Server(ThreadingHTTPServer):
         self.ranges: list[str | None] = []  # the Range header of each request
         self.sent = 0  # bytes of bodies
         self.released = threading.Event()  # ends a "stall"
+        self.stalling = False
         self.url = f"http://127.0.0.1:{self.server_address[1]}/file.bin"
 
 
@@ -69,10 +70,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         cut = body[: len(body) // 2] if "drop" in act or "stall" in act else body
+        self.server.sent += len(cut)  # before the client can have them all
         self.wfile.write(cut)
-        self.server.sent += len(cut)
         if "stall" in act:
+            self.server.stalling = True
             self.server.released.wait(timeout=30)
+            self.server.stalling = False
 
 
 @pytest.fixture
@@ -144,6 +147,7 @@ def test_a_stalled_connection_times_out_and_resumes(
     server.plan = ["stall"]
     assert download(server.url, tmp_path / "file.bin", sha256=SHA256).read_bytes() == BODY
     assert server.ranges == [None, f"bytes={HALF}-"]
+    assert server.stalling  # it was the client that gave up
 
 
 def test_a_part_from_an_earlier_run_is_hashed_and_continued(server: Server, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def fetch(name: str, progress: Progress | None = None, *, again: bool = False) -
 def is_fetched(model: PackagedModel) -> bool:
     """Whether the model's file is there and whole. Hashes it only when it was touched."""
     path = model.path
-    if not path.exists() or path.stat().st_size != model.file_size:
+    if not path.exists():
         return False
     record = _record_path(path)
     if record.exists() and record.read_text() == _record(model):
@@ -211,7 +211,7 @@ def _not_found(model: PackagedModel, reason: str) -> str:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), PACKAGED_MODELS, n=1)
+    near = difflib.get_close_matches(name.lower(), PACKAGED_MODELS, n=1, cutoff=0.4)
     return (
         f"unknown model {name!r}"
         + (f", did you mean {near[0]!r}" if near else "")
