@@ -24,7 +24,7 @@ class AddedToken:
     single_word: bool = False  # found only where no word character touches it
     lstrip: bool = False  # takes the white space on its left with it
     rstrip: bool = False  # ... and on its right
-    normalized: bool = False  # is looked for in the normalised text
+    normalized: bool = False  # looked for in the normalised text, unless it is special
 
 
 class AddedTokens:

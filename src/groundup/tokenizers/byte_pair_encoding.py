@@ -83,11 +83,7 @@ def byte_pair_encode(
     end = len(ids)
     before = list(range(-1, end - 1))
     after = list(range(1, end + 1))
-    heap = [
-        (ranks[pair][0], left)
-        for left, pair in enumerate(pairwise(ids))
-        if pair in ranks
-    ]
+    heap = [(ranks[pair][0], left) for left, pair in enumerate(pairwise(ids)) if pair in ranks]
     heapify(heap)
     while heap:
         rank, left = heappop(heap)

@@ -51,7 +51,7 @@ def named_splitter(name: str) -> Splitter:
     if name not in NAMES:
         raise GroundupError(
             f"the pre-tokenizer {name!r} is not supported, expected one of "
-            f"{', '.join(sorted(NAMES))}; take a model with one of these"
+            f"{', '.join(NAMES)}; take a model with one of these"
         )
     return in_sequence([matches_and_gaps(pattern) for pattern in NAMES[name]])
 

@@ -6,6 +6,7 @@ between them, cut it into words, and merge the bytes of each word.
 
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -70,12 +71,23 @@ class Tokenizer:
         nfc: the text is brought to Unicode's normal form C first.
         ignore_merges: a word that is a token as a whole is that token, whatever the merges say.
         """
+        self._nfc = nfc
+        # A special token is looked for as written, always: what becomes one only by normalising
+        # would have passed the shield of encode_chat.
+        raw = [t for t in added if t.special or not t.normalized]
+        normalized = [
+            replace(t, text=self._normal(t.text)) for t in added if t.normalized and not t.special
+        ]
+        added = [*raw, *normalized]
+
         self.bos_id = bos_id
         self.eos_ids = frozenset(eos_ids) | {t.id for t in added if t.text in END_OF_TURN}
         self.special_ids = frozenset(token.id for token in added if token.special)
         self.chat_template = chat_template
         self._ids = vocabulary | {token.text: token.id for token in added}
-        self._tokens = {token_id: token for token, token_id in self._ids.items()}
+        # By id, apart from _ids: an added é may stand beside the é that is the byte 0xE9.
+        self._tokens = {token_id: token for token, token_id in vocabulary.items()}
+        self._tokens |= {token.id: token.text for token in added}
         self.size = max(self._tokens) + 1
 
         alphabet = byte_alphabet()
@@ -83,15 +95,14 @@ class Tokenizer:
         self._bytes = {i: spelled(token, bytes_by_character) for i, token in self._tokens.items()}
         self._control_tokens = [token.text for token in added if token.special]
 
-        self._nfc = nfc
-        self._added_raw = AddedTokens(t for t in added if not t.normalized)
-        self._added_normalized = AddedTokens(t for t in added if t.normalized)
+        self._added_raw = AddedTokens(raw)
+        self._added_normalized = AddedTokens(normalized)
         self._prefix_ids = list(prefix_ids)
         self._split = splitter
         byte_ids = [vocabulary.get(character, unknown_id) for character in alphabet.values()]
         ranks = merge_ranks(vocabulary, merges)
         # Without the special tokens: GGUF lists them among the others, and text must not spell one.
-        words = vocabulary.values() - self.special_ids if ignore_merges else set()
+        words = set(vocabulary.values()) - self.special_ids if ignore_merges else ()
         wholes = {self._bytes[i]: i for i in words}
 
         def encode_word(word: str) -> list[int]:
@@ -183,8 +194,10 @@ class Tokenizer:
             if isinstance(piece, int):
                 yield piece
             else:
-                normal = unicodedata.normalize("NFC", piece) if self._nfc else piece
-                yield from self._added_normalized.split(normal, special=special)
+                yield from self._added_normalized.split(self._normal(piece), special=special)
+
+    def _normal(self, text: str) -> str:
+        return unicodedata.normalize("NFC", text) if self._nfc else text
 
 
 class WordCache(dict[str, list[int]]):
@@ -206,7 +219,10 @@ class WordCache(dict[str, list[int]]):
 
 
 def spelled(token: str, bytes_by_character: dict[str, int]) -> bytes:
-    """The bytes that a token's characters stand for; its own UTF-8 if one stands for none."""
+    """The bytes that a token's characters stand for; its own UTF-8 if one stands for none.
+
+    As in Hugging Face's decoder, that holds for added tokens too: one named ``ö`` is byte 0xF6.
+    """
     try:
         return bytes(map(bytes_by_character.__getitem__, token))
     except KeyError:
