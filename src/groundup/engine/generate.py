@@ -17,14 +17,14 @@ PREFILL_CHUNK = 512
 
 def new_cache(model: Llama) -> KVCache:
     """An empty cache for one sequence of this model, up to the length of its context."""
-    config, weight = model.config, model.embed_tokens.weight
+    config = model.config
     return KVCache(
         config.layers,
         config.kv_heads,
         config.head_dim,
         limit=config.context,
-        dtype=weight.dtype,
-        device=weight.device,
+        dtype=model.dtype,
+        device=model.embed_tokens.weight.device,
     )
 
 

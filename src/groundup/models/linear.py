@@ -42,41 +42,40 @@ set_num_threads(torch.get_num_threads())
 
 
 class Linear(nn.Linear):
-    """``x @ weight.T + bias``, as ``torch.nn.Linear``.
+    """``x @ weight.T + bias``, as ``torch.nn.Linear``, whose weight may be narrower than ``x``.
 
-    Without gradients on a CPU, a single row goes through our own kernel, and float32 rows through
-    oneDNN, which is the faster of torch's two libraries on more processors than MKL is.
+    Without gradients on a CPU, a single float32 row goes through our own kernel, and float32 rows
+    with a float32 weight through oneDNN, which is faster than MKL on more processors than not.
     """
 
     _rows: NDArray[np.float32] | NDArray[np.uint16] | None = None
     _rows_of: tuple[int, torch.dtype] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to ``x`` (..., in_features); returns (..., out_features)."""
+        """Apply the layer to ``x`` (..., in_features); returns (..., out_features) in x's dtype."""
         weight = self.weight
-        if torch.is_grad_enabled() or weight.device.type != "cpu" or x.dtype != weight.dtype:
-            return F.linear(x, weight, self.bias)
-        if x.numel() == self.in_features and weight.dtype in (torch.float32, torch.bfloat16):
-            return self._single_row(x)
-        if weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-            # Private, but what torch.compile emits for this layer: eager mode has no public way.
-            y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, self.bias, "none", [], "")
-            return y
-        return F.linear(x, weight, self.bias)
+        if weight.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
+            if x.numel() == self.in_features and weight.dtype in (torch.float32, torch.bfloat16):
+                y = self._single_row(x)
+            elif weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+                # Private, but what torch.compile emits for this layer: eager mode has no public way.
+                y = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+            else:
+                y = F.linear(x.to(weight.dtype), weight).to(x.dtype)
+            return y if self.bias is None else y + self.bias
+        return F.linear(x.to(weight.dtype), weight, self.bias).to(x.dtype)
 
     def _single_row(self, x: Tensor) -> Tensor:
-        row = x.reshape(-1).float().numpy()
         kernel = matrix_vector if self.weight.dtype == torch.float32 else matrix_vector_bf16
-        y = torch.from_numpy(kernel(self._weight_rows(), row)).to(x.dtype)
-        y = y.view(*x.shape[:-1], self.out_features)
-        return y if self.bias is None else y + self.bias
+        y = torch.from_numpy(kernel(self._weight_rows(), x.reshape(-1).numpy()))
+        return y.view(*x.shape[:-1], self.out_features)
 
     def _weight_rows(self) -> NDArray[np.float32] | NDArray[np.uint16]:
         """The weight as a NumPy view, made anew only when the weight has moved."""
-        weight = self.weight.detach()
+        weight = self.weight
         if self._rows_of != (weight.data_ptr(), weight.dtype):
             bits = weight if weight.dtype == torch.float32 else weight.view(torch.uint16)
-            self._rows = bits.contiguous().numpy()
+            self._rows = bits.detach().contiguous().numpy()
             self._rows_of = (weight.data_ptr(), weight.dtype)
         assert self._rows is not None
         return self._rows

@@ -108,6 +108,10 @@ class Block(nn.Module):
 class Llama(nn.Module):
     """A decoder-only transformer. Its parameters bear Hugging Face's names, less ``model.``.
 
+    Between layers, values have the dtype of the norms' weights; matrices may be narrower. On a CPU
+    that is float32 over bfloat16: the matrices' bytes are what generation waits for, while rounding
+    the residual stream would change answers.
+
     Source: Touvron et al. 2023, "LLaMA", section 2.2; Yang et al. 2024, "Qwen2", section 2.2.
     """
 
@@ -126,6 +130,11 @@ class Llama(nn.Module):
                 frequencies = scale_frequencies(frequencies, config.rotary_scaling)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the values between layers, and so of a cache's keys and values."""
+        return self.norm.weight.dtype
+
     def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
         """The last layer's normalised output for token ids (B, T); returns (B, T, dim).
 
@@ -136,7 +145,7 @@ class Llama(nn.Module):
         assert isinstance(self.frequencies, Tensor)
         positions = torch.arange(start, start + T, device=ids.device)
         cos, sin = rotary_table(positions, self.frequencies.float())
-        x = self.embed_tokens(ids)
+        x = self.embed_tokens(ids).to(self.dtype)
         for block in self.layers:
             x = block(x, cos, sin, cache)
         if cache is not None:

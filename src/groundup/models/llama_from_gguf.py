@@ -36,7 +36,7 @@ NAMES = {
 
 
 def llama_from_gguf(file: GGUFFile, dtype: torch.dtype = torch.float32) -> Llama:
-    """The model in the file, on the CPU, ready to generate.
+    """The model in the file, on the CPU, ready to generate: its matrices in ``dtype``.
 
     Raises:
         GroundupError: the architecture or its rotary scaling is not one of ours, or metadata or
@@ -47,7 +47,8 @@ def llama_from_gguf(file: GGUFFile, dtype: torch.dtype = torch.float32) -> Llama
     for name, tensor in file.tensors.items():
         if name != "rope_freqs.weight":  # became part of the configuration
             weight = _weight(tensor, file.metadata["general.architecture"], config)
-            state[_our_name(name)] = torch.from_numpy(weight).to(dtype)
+            kept = torch.float32 if weight.ndim == 1 else dtype  # norms and biases stay wide
+            state[_our_name(name)] = torch.from_numpy(weight).to(kept)
     if config.tied_embeddings:
         state["lm_head.weight"] = state["embed_tokens.weight"]
     with torch.device("meta"):

@@ -18,7 +18,7 @@ MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3")
 
 
 def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) -> Llama:
-    """The model of ``config.json`` and ``*.safetensors``, on the CPU, ready to generate.
+    """The model of ``config.json`` and ``*.safetensors``, its matrices in ``dtype``, on the CPU.
 
     Raises:
         GroundupError: a file is missing or damaged, or the configuration is not one of ours.
@@ -32,7 +32,10 @@ def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) ->
         raise GroundupError(f"{path} is not valid JSON: {error}") from None
     except KeyError as error:
         raise GroundupError(f"{path} lacks the entry {error}") from None
-    state = {name.removeprefix("model."): w.to(dtype) for name, w in _weights(folder).items()}
+    state = {
+        name.removeprefix("model."): w.to(torch.float32 if w.ndim == 1 else dtype)
+        for name, w in _weights(folder).items()
+    }
     if config.tied_embeddings and "embed_tokens.weight" in state:
         state["lm_head.weight"] = state["embed_tokens.weight"]
     with torch.device("meta"):

@@ -49,7 +49,7 @@ def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
 
     Args:
         source: as `locate` takes it.
-        dtype: to compute in; None takes bfloat16 where the processor multiplies it in hardware,
+        dtype: of the matrices; None takes bfloat16 where the processor multiplies it in hardware,
             float32 elsewhere.
 
     Returns:
@@ -67,7 +67,7 @@ def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
         file = read_gguf(path)
         model, tokenizer = llama_from_gguf(file, dtype), tokenizer_from_gguf(file.metadata)
     if torch.cuda.is_available():
-        model = model.to("cuda")
+        model = model.to("cuda", dtype)
     return LoadedModel(source, model, tokenizer)
 
 

@@ -23,7 +23,7 @@ class RMSNorm(nn.Module):
             dim: the number of features C, positive.
             eps: added to the mean square, so that a vector of zeros stays zeros; not negative.
 
-        ``self.weight`` is a parameter of shape (dim,) that starts at ones.
+        ``self.weight``, the layer's only parameter, has shape (dim,) and starts at ones.
 
         Raises:
             ValueError: dim is not positive, or eps is negative.
@@ -40,12 +40,13 @@ class RMSNorm(nn.Module):
         """Normalise the last axis.
 
         Args:
-            x: shape (..., C).
+            x: shape (..., C), in the dtype of the weight.
 
         Returns:
-            Shape (..., C), in the dtype of ``x``. The mean square is taken in float32 (float64
-            for float64 input), because squares overflow float16 and lose digits in bfloat16.
-            ``x`` is not changed; gradients flow to it and to the weight.
+            Shape (..., C), in the dtype of ``x``. Everything before the product with the weight
+            is computed in float32 (float64 for float64 input), because squares overflow float16
+            and lose digits in bfloat16. ``x`` is not changed; gradients flow to it and to the
+            weight.
 
         Raises:
             ValueError: the last axis of x is not C long.

@@ -61,8 +61,8 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         cos, sin: shape (T, D / 2), float32.
 
     Returns:
-        Shape (B, H, T, D), computed in float32 and returned in the dtype of ``x``; ``x`` is not
-        changed, and gradients flow to it.
+        Shape (B, H, T, D), computed in float32 (float64 for float64 ``x``) and returned in the
+        dtype of ``x``; ``x`` is not changed, and gradients flow to it.
 
     Raises:
         ValueError: cos or sin is not of shape (T, D / 2).

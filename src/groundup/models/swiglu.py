@@ -25,8 +25,9 @@ class SwiGLU(nn.Module):
             dim: features of the input and of the output, C, positive.
             hidden_dim: features in between, F, positive.
 
-        The projections are ``Linear`` layers without bias, named ``gate_proj`` (C to F),
+        The projections are three ``Linear`` layers without bias, named ``gate_proj`` (C to F),
         ``up_proj`` (C to F) and ``down_proj`` (F to C): the names under which models are stored.
+        Each keeps the random weight that it is made with.
 
         Raises:
             ValueError: dim or hidden_dim is not positive.
@@ -46,6 +47,7 @@ class SwiGLU(nn.Module):
 
         Returns:
             Shape (..., C), in the dtype of ``x``; gradients flow to it and to the projections.
+            A gate far below or above zero gives a finite value, never NaN.
         """
         gate = self.gate_proj(x)
         down: Tensor = self.down_proj(gate * torch.sigmoid(gate) * self.up_proj(x))

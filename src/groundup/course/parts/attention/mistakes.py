@@ -22,13 +22,16 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "zeros": ("out = weights @ v[:, :, :visible]", "out = 0 * weights @ v[:, :, :visible]"),
     "the queries themselves": (
-        "return torch.cat(outputs, dim=2).to(dtype)",
-        "return q.reshape(B, H, T, D).to(dtype)",
+        "return torch.cat(outputs, dim=2)",
+        "return q.reshape(B, H, T, D)",
     ),
     "no gradient": ("weights = torch.softmax(scores, dim=-1)",
                     "weights = torch.softmax(scores, dim=-1).detach()"),
     "q scaled in place": ("q = (q * D**-0.5)", "q = q.mul_(D**-0.5)"),
-    "the dtype of the computation": (".to(dtype)", ".float()"),
+    "float32 whatever the input": (
+        "return torch.cat(outputs, dim=2)",
+        "return torch.cat(outputs, dim=2).float()",
+    ),
     "no check of the heads": ("if H % H_kv:", "if False:"),
-    "only the last block is returned": ("torch.cat(outputs, dim=2)", "outputs[-1].expand(B, H, T, D)"),
+    "only the last block is returned": ("torch.cat(outputs, dim=2)", "outputs[-1][:, :, -1:].expand(B, H, T, D)"),
 }  # fmt: skip
