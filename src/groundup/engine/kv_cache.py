@@ -77,7 +77,7 @@ class KVCache:
 
         Raises:
             ValueError: k and v differ in shape or do not fit the cache's B, H_kv, D; the layer
-                does not exist; or length + T exceeds the limit.
+                does not exist; or length + T exceeds the limit. The cache is then as it was.
         """
         layers, _, B, H, capacity, D = self._store.shape
         T = k.shape[2]
@@ -104,10 +104,10 @@ class KVCache:
         return keys, values
 
     def advance(self, tokens: int) -> None:
-        """Count ``tokens`` of the positions that were written as held.
+        """Count the first ``tokens`` of the positions that were written as held.
 
         Raises:
-            ValueError: tokens is negative, or more than were written.
+            ValueError: tokens is negative, or more than the last `write` put behind those held.
         """
         if not 0 <= tokens <= self._written - self._length:
             written = self._written - self._length
@@ -115,7 +115,7 @@ class KVCache:
         self._length += tokens
 
     def truncate(self, length: int) -> None:
-        """Forget every position from ``length`` on.
+        """Forget every position from ``length`` on, also what was written and not yet counted.
 
         Raises:
             ValueError: length is negative or more than is held.

@@ -14,11 +14,11 @@ def repetition_penalty(logits: Tensor, previous: Tensor, penalty: float) -> Tens
 
     Args:
         logits: shape (V,), not changed.
-        previous: token ids seen so far, shape (N,), integers, N may be 0.
+        previous: token ids seen so far, shape (N,), int64, N may be 0.
         penalty: above 1 discourages repetition, 1 changes nothing, below 1 encourages it.
 
     Returns:
-        Shape (V,).
+        Shape (V,), in the dtype of ``logits``.
 
     Raises:
         ValueError: penalty is not positive.
@@ -40,11 +40,11 @@ def top_k(logits: Tensor, k: int) -> Tensor:
     Scores equal to the k-th highest are all kept, so that the result does not depend on order.
 
     Args:
-        logits: shape (V,), not changed.
+        logits: shape (V,), not changed; may hold minus infinities.
         k: how many to keep; k >= V keeps all.
 
     Returns:
-        Shape (V,).
+        Shape (V,), in the dtype of ``logits``: the scores kept, minus infinity elsewhere.
 
     Raises:
         ValueError: k is less than 1.
@@ -63,11 +63,11 @@ def top_p(logits: Tensor, p: float) -> Tensor:
     The most likely token is always kept. Tokens as likely as the last one kept are kept too.
 
     Args:
-        logits: shape (V,), not changed; may hold minus infinities.
+        logits: shape (V,), float32 or float64, not changed; may hold minus infinities.
         p: above 0, at most 1; 1 keeps all.
 
     Returns:
-        Shape (V,): the scores kept, minus infinity elsewhere.
+        Shape (V,), in the dtype of ``logits``: the scores kept, minus infinity elsewhere.
 
     Raises:
         ValueError: p is not in (0, 1].
@@ -95,11 +95,11 @@ def min_p(logits: Tensor, p: float) -> Tensor:
     """Keep the tokens at least p times as likely as the most likely one.
 
     Args:
-        logits: shape (V,), not changed; may hold minus infinities.
+        logits: shape (V,), float32 or float64, not changed; may hold minus infinities.
         p: from 0, which keeps all, to 1, which keeps the most likely.
 
     Returns:
-        Shape (V,): the scores kept, minus infinity elsewhere.
+        Shape (V,), in the dtype of ``logits``: the scores kept, minus infinity elsewhere.
 
     Raises:
         ValueError: p is not in [0, 1].
@@ -116,12 +116,12 @@ def draw(logits: Tensor, generator: torch.Generator) -> int:
     """Draw a token with the probabilities ``softmax(logits)``, by inverting their sum.
 
     With one uniform number u in [0, 1) from ``torch.rand(1, dtype=torch.float64,
-    generator=generator)``, the token is the first whose cumulative probability, added up in
-    float64 in the order of the ids, exceeds u times the total. So a seed gives the same text
-    with every correct implementation.
+    generator=generator)``, the token is the first whose cumulative probability exceeds u times
+    the total. The softmax is taken in float64 and added up in float64, in the order of the ids,
+    so a seed gives the same text with every correct implementation.
 
     Args:
-        logits: shape (V,), not changed; minus infinity is never drawn.
+        logits: shape (V,), any floating dtype, not changed; minus infinity is never drawn.
         generator: on the CPU; its state moves on by the one number drawn.
 
     Returns:
