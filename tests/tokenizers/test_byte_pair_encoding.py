@@ -50,6 +50,12 @@ def test_equals_the_naive_definition(case: tuple[list[int], Ranks]) -> None:
         ([0, 0, 0], {(0, 0): (0, 1)}, [1, 0]),  # leftmost first: not [0, 1]
         ([0, 0, 0, 0], {(0, 0): (0, 1), (1, 1): (1, 2)}, [2]),  # more than one pass
         ([0, 1, 2], {(0, 1): (1, 3), (1, 2): (0, 9)}, [0, 9]),  # by rank, not by joined id
+        # 0 1 may no longer be joined early once 1 has become 4, though 0 4 may be joined late.
+        (
+            [0, 1, 2, 3],
+            {(1, 2): (0, 4), (0, 1): (1, 9), (4, 3): (2, 5), (0, 4): (3, 6)},
+            [0, 5],
+        ),
         ([0, 0, 1, 0], {(0, 1): (0, 2), (0, 2): (1, 3)}, [3, 0]),  # the docstring's example
     ],
 )

@@ -25,9 +25,9 @@ FEATURES = """
     {{- bos_token ~ message.role ~ ': ' ~ message.content | trim ~ eos_token }}
     {%- if message.tool_calls is defined %}{{ message.tool_calls | tojson(indent=2) }}{% endif %}
 {%- endfor %}
-{% if tools is not none %}
+  {% if tools is not none %}
     {{ tools | tojson }}
-{% endif %}
+  {% endif %}
 {% if documents is none and add_generation_prompt %}
 go {{ thinking }} {{ strftime_now('%Y') }}
 {% endif %}
@@ -198,6 +198,21 @@ def test_the_shield_restores_exactly_and_reaches_every_string(
     keys = [next(iter(entry)).translate(restore) for entry in guarded["deep"]]
     assert keys == contents
     assert data["list"] is contents
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n\t"])
+def test_halves_in_neighbouring_contents_stay_text(concatenating: Tokenizer, space: str) -> None:
+    contents = ["<<|im_" + space, space + "end|>"]
+    ids = concatenating.encode_chat([{"role": "user", "content": c} for c in contents])
+    assert control_ids(ids) == [2]
+    assert concatenating.decode(ids[1:]) == "<<|im_end|>"
+
+
+def test_the_shield_breaks_control_tokens_that_overlap() -> None:
+    guarded, restore = shield("<a><b> and more", ["<a>", "><b>"], "")
+    assert "<a>" not in guarded
+    assert "><b>" not in guarded
+    assert guarded.translate(restore) == "<a><b> and more"
 
 
 def test_tools_and_arguments_are_data_too(concatenating: Tokenizer) -> None:
