@@ -1,6 +1,9 @@
 """The process in which one check runs on a learner's file. It ends with the check."""
 
+import errno
 import faulthandler
+import functools
+import gc
 import importlib
 import json
 import os
@@ -13,17 +16,24 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
-import torch._dynamo  # torch loads it lazily and then replaces functions of its own: not while we watch
 
 from groundup.course.grader.compare import CheckFailure
-from groundup.course.grader.guard import ForbiddenAct, Guard
-from groundup.course.grader.part_under_test import LoadFailure, PartUnderTest, where
+from groundup.course.grader.guard import ForbiddenAct, Guard, dispatched
+from groundup.course.grader.part_under_test import (
+    LoadFailure,
+    PartUnderTest,
+    expected_signatures,
+    where,
+)
 from groundup.course.grader.result import CheckResult, Status
 from groundup.course.parts.table import PARTS
 
-__all__ = ["check_names", "load_checks", "run"]
+__all__ = ["LOST", "REPORT", "check_names", "load_checks", "prepare", "run", "title_of"]
 
+REPORT = 3  # the file descriptor that takes the result; beyond it none is open
+LOST = 71  # exit status when it was closed
 MEMORY = 2 << 30  # bytes beyond what the process has when it starts
+FILE_SIZE = 64 << 20  # bytes that can be printed
 
 _write, _exit, _dumps = os.write, os._exit, json.dumps  # as they are before a learner's code runs
 
@@ -38,22 +48,40 @@ def check_names(checks: ModuleType) -> list[str]:
     return [name for name in vars(checks) if name.startswith("check_")]
 
 
-def run(part_id: str, check: str, file: Path, seconds: float, answer: int, hang: int,
-        token: str) -> NoReturn:  # fmt: skip
-    """Run one check, write its result as JSON behind ``token`` to the descriptor ``answer``, exit.
+def title_of(check: Callable[..., object]) -> str:
+    """The first line of a check's docstring."""
+    return (check.__doc__ or check.__name__).strip().splitlines()[0].rstrip(".")
 
-    After ``seconds`` the stack is written to the descriptor ``hang`` and the process ends.
+
+@functools.cache
+def prepare(part_id: str) -> None:
+    """Find out, before processes are forked, what each of them would have to."""
+    expected_signatures(PARTS[part_id].reference)
+    dispatched(PARTS[part_id].forbidden)
+
+
+def run(part_id: str, check: str, file: Path, seconds: float, token: str) -> NoReturn:
+    """Run one check, write its result as JSON behind ``token`` to the report, and exit.
+
+    After ``seconds`` the stack is written to the report and the process ends.
     """
+    gc.freeze()  # what was there before is shared with the parent until a collection touches it
+    # What hangs or exits has then been printed, and a test's own capture does not take it.
+    sys.stdout = sys.stderr = open(1, "w", buffering=1, encoding="utf-8", errors="replace")  # noqa: SIM115
     _limit(seconds)
-    faulthandler.dump_traceback_later(seconds, file=hang, exit=True)
+    faulthandler.dump_traceback_later(seconds, file=REPORT, exit=True)
     result = _run_check(part_id, check, file)
-    _write(answer, (token + _dumps(result.to_json()) + "\n").encode())
+    try:
+        _write(REPORT, (token + _dumps(result.to_json()) + "\n").encode())
+    except OSError:
+        _exit(LOST)
     _exit(0)
 
 
 def _limit(seconds: float) -> None:
     torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
     cpu = int(seconds) + 5
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
     if sys.platform == "linux":
@@ -67,19 +95,18 @@ def _run_check(part_id: str, check: str, file: Path) -> CheckResult:
     function: Callable[[ModuleType], None] = getattr(checks, check)
     guard = Guard(part.module, part.reference, part.forbidden, checks)
     tested = PartUnderTest(file, part.reference, guard)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     start = time.perf_counter()
     status, message = _outcome(function, tested, file)
     seconds = time.perf_counter() - start
     # What the learner's code did aside outweighs what it returned.
-    if guard.violations:
-        status, message = "failed", "\n".join(guard.violations)
-    elif (replaced := guard.replaced()) is not None:
-        status, message = "failed", replaced
+    if acts := guard.found():
+        status = "failed"
+        if message.partition("\n")[0] not in acts:
+            message = "\n".join(acts)
     elif status == "passed" and not tested.loaded:
         status, message = "failed", "this check never used the part: that is a defect of the check"
-    title = (function.__doc__ or check).strip().splitlines()[0].rstrip(".")
-    return CheckResult(check, title, status, message, seconds=seconds)
+    return CheckResult(check, title_of(function), status, message, seconds=seconds)
 
 
 def _outcome(
@@ -91,16 +118,18 @@ def _outcome(
         return "fatal", str(failure)
     except CheckFailure as failure:
         return "failed", str(failure)
-    except NotImplementedError as error:
-        return "failed", "this is not written yet" + where(error, file)
     except ForbiddenAct as act:
-        return "failed", str(act)
+        return "failed", f"{act}{where(act, file)}"
     except SystemExit as error:
-        return "failed", "the code ends the program (sys.exit)" + where(error, file)
+        return "failed", f"the code ends the program (sys.exit){where(error, file)}"
     except BaseException as error:
         place = where(error, file)
+        if isinstance(error, NotImplementedError) and not str(error):  # torch's have a text
+            return "failed", f"this is not written yet{place}"
         if _out_of_memory(error):
-            return "failed", f"the code wanted more memory than the {MEMORY >> 30} GiB allowed{place}"
+            return "failed", f"the code wants more memory than {MEMORY >> 30} GiB{place}"
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return "failed", f"the code prints more than {FILE_SIZE >> 20} MiB{place}"
         name = type(error).__name__
         if place:
             return "failed", f"the code raises {name}: {error}{place}"
@@ -109,22 +138,23 @@ def _outcome(
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+    # torch has no exception of its own for it.
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "bad_alloc")
+    )
 
 
-def main(arguments: list[str]) -> NoReturn:
+def main() -> NoReturn:
     """Where processes cannot be forked safely, each check starts here in a new interpreter."""
-    request: dict[str, Any] = json.loads(arguments[0])
+    request: dict[str, Any] = json.loads(sys.stdin.read())  # not in the arguments: all can see them
     run(
         request["part"],
         request["check"],
         Path(request["file"]),
         request["seconds"],
-        request["answer"],
-        request["hang"],
         request["token"],
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,8 +1,7 @@
 """Comparisons that say what differs first, in the learner's terms.
 
-They end in NumPy, through functions that are taken hold of here, when this module is imported and
-before any learner's code runs: replacing ``torch.allclose`` or a method of ``Tensor`` later has no
-effect on them.
+They end in operators on NumPy arrays, which Python code cannot replace, and get there through
+functions that are taken hold of here, before any learner's code runs.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,16 +17,29 @@ __all__ = ["CheckFailure", "assert_close", "assert_equal", "assert_raises", "unc
 _detach = torch.Tensor.detach
 _to = torch.Tensor.to
 _numpy = torch.Tensor.numpy
-_clone = torch.Tensor.clone
+_array = np.asarray
+_no_function_mode = torch._C.DisableTorchFunction
+_no_dispatch_mode = torch._C._DisableTorchDispatch
 
 
-class CheckFailure(AssertionError):
+class CheckFailure(AssertionError):  # noqa: N818 (the code is wrong, and the check is right)
     """A check that failed; the message is for the learner."""
 
 
 def _float64(tensor: Tensor) -> NDArray[np.float64]:
-    array: NDArray[np.float64] = _numpy(_to(_detach(tensor), dtype=torch.float64, device="cpu"))
+    with _no_function_mode(), _no_dispatch_mode():  # which learner's code may have switched on
+        array: NDArray[np.float64] = _numpy(_to(_detach(tensor), dtype=torch.float64, device="cpu"))
     return array
+
+
+def _close(
+    got: NDArray[np.float64], want: NDArray[np.float64], rtol: float, atol: float
+) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):  # inf - inf
+        tolerance = atol + rtol * abs(want)
+        near = (abs(got - want) <= tolerance) & (tolerance < float("inf"))
+    both_nan = (got != got) & (want != want)
+    return _array((got == want) | near | both_nan)
 
 
 def assert_close(
@@ -55,7 +67,7 @@ def assert_close(
     if actual.dtype != expected.dtype:
         raise CheckFailure(f"{what} has dtype {actual.dtype}: expected {expected.dtype}")
     got, want = _float64(actual), _float64(expected)
-    wrong = ~np.isclose(got, want, rtol=rtol, atol=atol, equal_nan=True)
+    wrong = ~_close(got, want, rtol, atol)
     if wrong.any():
         raise CheckFailure(_difference(got, want, wrong, what))
 
@@ -63,18 +75,23 @@ def assert_close(
 def _difference(
     got: NDArray[np.float64], want: NDArray[np.float64], wrong: NDArray[np.bool_], what: str
 ) -> str:
+    index = _first(wrong)
     if got.size > 1 and not got.any():
-        return f"{what} is all zeros: expected, first, {want.flat[0]:.6g}"
-    if np.isnan(got).all():
-        return f"{what} is all NaN"
-    index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        return f"{what} is all zeros: expected {want[index]:.6g} at {list(index)}"
+    if (got != got).all():
+        return f"{what} is all NaN: expected {want[index]:.6g} at {list(index)}"
     message = (
         f"{what} differs at {list(index)}: got {got[index]:.6g}, expected {want[index]:.6g} "
         f"({int(wrong.sum()):,} of {got.size:,} values differ"
     )
     with np.errstate(invalid="ignore"):
-        largest = np.abs(got - want)[wrong].max()
-    return message + (f", by up to {largest:.3g})" if np.isfinite(largest) else ")")
+        largest = abs(got - want)[wrong].max()
+    return message + (f", by up to {largest:.3g})" if largest < float("inf") else ")")
+
+
+def _first(true: NDArray[np.bool_]) -> tuple[int, ...]:
+    """The first index at which it is true."""
+    return tuple(int(axis[0]) for axis in true.nonzero()) if true.ndim else ()
 
 
 def assert_equal(actual: object, expected: object, what: str = "the result") -> None:
@@ -132,15 +149,15 @@ def unchanged(**inputs: Tensor) -> Iterator[None]:
     Raises:
         CheckFailure: naming the input and the first index that changed.
     """
-    before = {name: _float64(_clone(tensor)) for name, tensor in inputs.items()}
+    before = {name: _float64(tensor).copy() for name, tensor in inputs.items()}
     yield
     for name, tensor in inputs.items():
         after = _float64(tensor)
         if after.shape != before[name].shape:
             raise CheckFailure(f"the input {name} was changed: its shape is now {after.shape}")
-        wrong = ~((after == before[name]) | (np.isnan(after) & np.isnan(before[name])))
+        wrong = ~_close(after, before[name], rtol=0.0, atol=0.0)
         if wrong.any():
-            index = tuple(int(i) for i in np.argwhere(wrong)[0])
+            index = _first(wrong)
             raise CheckFailure(
                 f"the input {name} was changed at {list(index)}, from {before[name][index]:.6g} "
                 f"to {after[index]:.6g}: work on a copy"

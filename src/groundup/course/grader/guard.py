@@ -1,33 +1,58 @@
 """Watches a learner's code while it is checked.
 
 This is against accidents and shortcuts, which it names; it is no prison. Code runs with the rights
-of the learner, whose own machine it is.
+of the learner, whose own machine it is, and Python has no secrets from code that walks its frames.
 """
 
 import builtins
+import functools
 import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+import torch.nn.functional as F
 
 from groundup.course.grader import compare
 
-__all__ = ["ForbiddenAct", "Guard"]
+__all__ = ["ForbiddenAct", "Guard", "dispatched"]
+
+COURSE = "groundup.course"
+
+# Audit events, each with what it tells. https://docs.python.org/3/library/audit_events.html
+REFUSED = {
+    event: act
+    for act, events in {
+        "starts another process": (
+            "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system",
+            "pty.spawn", "subprocess.Popen",
+        ),
+        "opens a network connection": (
+            "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname",
+            "socket.sendmsg", "socket.sendto",
+        ),
+        "sends a signal to a process": ("os.kill", "os.killpg"),
+        "changes files or folders": (
+            "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink",
+            "os.truncate", "shutil.rmtree",
+        ),
+        "searches the memory of the process": ("gc.get_objects", "gc.get_referrers"),
+    }.items()
+    for event in events
+}  # fmt: skip
 
 
-class ForbiddenAct(Exception):
-    """The learner's code did what a solution may not do."""
+class ForbiddenAct(BaseException):
+    """The learner's code did what a solution may not do. No ``except Exception`` stops it."""
 
 
 class Guard:
@@ -37,23 +62,24 @@ class Guard:
         self, reference_module: str, reference: Path, forbidden: frozenset[str], checks: ModuleType
     ) -> None:
         self.violations: list[str] = []
-        self._forbidden = forbidden
-        self._reference = str(reference.resolve())
         self._module = reference_module
-        self._watched: list[Any] = [
-            builtins, math, time, np, np.testing, torch, torch.Tensor, torch.nn, torch.nn.Module,
-            torch.nn.functional, torch.autograd, torch.linalg, torch.testing, torch.random,
-            compare, checks, sys.modules[__name__], Guard,
-        ]  # fmt: skip
-        self._before = [dict(vars(owner)) for owner in self._watched]
+        self._reference = str(reference.resolve())
+        self._forbidden = forbidden
+        self._fixed = (
+            builtins, math, time, np, np.linalg, torch, torch.nn, F, torch.autograd, torch.linalg,
+            torch.testing, compare, checks,
+        )  # fmt: skip
+        self._classes = {owner: dict(vars(owner)) for owner in (torch.Tensor, torch.nn.Module)}
 
     def install(self) -> None:
         """From here on the reference is out of reach, and acts and operations are watched."""
-        sys.modules.pop(self._module, None)
-        sys.meta_path.insert(0, _NoReference(self))
+        sys.dont_write_bytecode = True  # an import may not look like a file that the code writes
+        self._hide()
+        self._take_operations_away()
+        for module in self._fixed:
+            module.__class__ = _fixed_by(self)
+        sys.meta_path.insert(0, _Finder(self))
         sys.addaudithook(self._audit)
-        _FunctionWatch(self).__enter__()
-        _OperationWatch(self).__enter__()
 
     def refuse(self, act: str) -> ForbiddenAct:
         """Note a forbidden act; raise what is returned. Catching it does not help."""
@@ -61,24 +87,70 @@ class Guard:
             self.violations.append(act)
         return ForbiddenAct(act)
 
-    def operation(self, name: str) -> None:
-        if name in self._forbidden:
-            raise self.refuse(
-                f"the code calls torch's {name}, which is what this part is about: "
-                f"write it out of simpler operations"
-            )
+    def found(self) -> list[str]:
+        """Every forbidden act, once the check is over."""
+        for owner, before in self._classes.items():
+            inherited = owner.__mro__[1]
+            for name, value in vars(owner).items():
+                if before.get(name, getattr(inherited, name, value)) is not value:
+                    self.replaced(f"torch.{owner.__name__}.{name}")
+        return self.violations
 
-    def replaced(self) -> str | None:
-        """What the learner's code put in place of something of Python, NumPy, torch or the checks."""
-        for owner, before in zip(self._watched, self._before, strict=True):
-            now = vars(owner)
-            for name, value in before.items():
-                if now.get(name, self) is not value and name not in ("__warningregistry__", "_"):
-                    return (
-                        f"the code replaces {owner.__name__}.{name}: a part may not change "
-                        f"torch, NumPy, Python or the checks"
-                    )
-        return None
+    def replaced(self, what: str) -> ForbiddenAct:
+        return self.refuse(
+            f"the code replaces {what}: a part may not change torch, NumPy, Python or the checks"
+        )
+
+    def operation(self, name: str) -> ForbiddenAct:
+        return self.refuse(
+            f"the code calls torch's {name}, which is what this part is about: "
+            f"write it out of simpler operations"
+        )
+
+    def imported(self, name: str) -> None:
+        """Refuse the import of a module that would hold the solution."""
+        if name == self._module:
+            raise self.refuse(
+                f"the code imports the reference {name}: write your own (the command "
+                f"`groundup solution` shows the reference once you have tried)"
+            )
+        if name == COURSE or name.startswith(f"{COURSE}."):
+            raise self.refuse(f"the code imports the grader, {name}: a part has no need to")
+        if name.startswith("torch.") and name.rpartition(".")[2] in self._forbidden:
+            raise self.operation(name.rpartition(".")[2])
+
+    def _hide(self) -> None:
+        """Forget the grader and the reference, and what the reference was already imported into.
+
+        The server has never imported the reference; a test's process may have.
+        """
+        hidden = _loaded(COURSE)
+        if self._module in sys.modules:
+            own = _loaded("groundup")
+            holders = {self._module}
+            while more := {
+                n for n in own.keys() - holders - hidden.keys() if _holds(own[n], holders)
+            }:
+                holders |= more
+            hidden |= {name: own[name] for name in holders}
+        for name in hidden:
+            package, _, stem = name.rpartition(".")
+            vars(sys.modules.get(package) or hidden[package]).pop(stem, None)
+            sys.modules.pop(name)
+
+    def _take_operations_away(self) -> None:
+        """Put refusals in place of the forbidden operations, in torch's dispatcher.
+
+        There every way leads: a method, ``torch.ops``, a module, TorchScript, a thread. Functions
+        that torch writes in Python are not known to the dispatcher.
+        """
+        self._library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
+        for name in self._forbidden & vars(F).keys():
+            setattr(F, name, _refusal(self, name))
+        with warnings.catch_warnings(action="ignore"):  # of what is done here on purpose
+            for name in dispatched(self._forbidden):
+                refusal = _refusal(self, name.partition(".")[0])
+                self._library.impl(name, refusal, "CPU")  # type: ignore[no-untyped-call]
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
@@ -88,12 +160,37 @@ class Guard:
             writes = isinstance(args[1], str) and set(args[1]) & set("wax+")
             if (writes or args[2] & (os.O_WRONLY | os.O_RDWR)) and path != os.devnull:
                 raise self.refuse(f"the code writes the file {path}: a part has no need to")
-        elif event in ("subprocess.Popen", "os.system", "os.fork", "os.exec", "os.posix_spawn"):
-            raise self.refuse("the code starts another process: a part has no need to")
-        elif event in ("socket.connect", "socket.bind"):
-            raise self.refuse("the code opens a network connection: a part has no need to")
-        elif event in ("os.kill", "os.killpg"):
-            raise self.refuse("the code sends a signal to a process: a part has no need to")
+        elif event in REFUSED:
+            raise self.refuse(f"the code {REFUSED[event]}: a part has no need to")
+
+
+@functools.cache
+def dispatched(operations: frozenset[str]) -> list[str]:
+    """The names of these operations in torch's dispatcher, one for each of their overloads."""
+    found = {name: getattr(torch.ops.aten, name, None) for name in sorted(operations)}
+    return [
+        name if overload == "default" else f"{name}.{overload}"
+        for name, operation in found.items()
+        if operation is not None
+        for overload in operation.overloads()
+    ]
+
+
+def _loaded(name: str) -> dict[str, ModuleType]:
+    """A module of this name, and those below it; not from all modules, which takes long."""
+    found = {name: sys.modules[name]}
+    for stem, value in list(vars(found[name]).items()):
+        if isinstance(value, ModuleType) and sys.modules.get(f"{name}.{stem}") is value:
+            found |= _loaded(f"{name}.{stem}")
+    return found
+
+
+def _holds(module: ModuleType, hidden: set[str]) -> bool:
+    """Whether the module has one of these modules, or something of theirs, under some name."""
+    return any(
+        getattr(value, "__module__", None) in hidden or getattr(value, "__name__", None) in hidden
+        for value in vars(module).values()
+    )
 
 
 def _compiled(path: str, source: str) -> bool:
@@ -102,42 +199,32 @@ def _compiled(path: str, source: str) -> bool:
     )  # fmt: skip
 
 
-class _NoReference(MetaPathFinder):
+def _refusal(guard: Guard, name: str) -> Callable[..., NoReturn]:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise guard.operation(name)
+
+    return refuse
+
+
+def _fixed_by(guard: Guard) -> type[ModuleType]:
+    """A module whose names can be added to, and not replaced."""
+
+    class Fixed(ModuleType):
+        def __setattr__(self, name: str, value: object) -> None:
+            # torch wraps manual_seed when it first loads its compiler.
+            if vars(self).get(name, value) is not value and name != "manual_seed":
+                raise guard.replaced(f"{self.__name__}.{name}")
+            super().__setattr__(name, value)
+
+    return Fixed
+
+
+class _Finder(MetaPathFinder):
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == self._guard._module:
-            raise self._guard.refuse(
-                f"the code imports the reference {fullname}: write your own (the command "
-                f"`groundup solution` shows the reference once you have tried)"
-            )
+        self._guard.imported(fullname)
         return None
-
-
-class _OperationWatch(TorchDispatchMode):
-    """Sees every operation that torch carries out, whatever it was called through."""
-
-    def __init__(self, guard: Guard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        self._guard.operation(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
-
-
-class _FunctionWatch(TorchFunctionMode):
-    """Sees the functions that torch takes apart before it carries them out."""
-
-    def __init__(self, guard: Guard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self._guard.operation(getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))

@@ -7,13 +7,14 @@ import json
 import os
 import re
 import secrets
-import select
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -24,7 +25,11 @@ __all__ = ["CHECK_SECONDS", "judge"]
 
 CHECK_SECONDS = 5.0  # for one check; the references take some milliseconds
 GRACE = 2.0  # for a process to write its stack and end
+SPAWN = 30.0  # for an interpreter to start
+AT_ONCE = 2  # processes: the system takes as long to make and remove one as a check takes
+POLL = 0.001
 PRINTED = 4000  # characters kept of what a learner's code prints
+READ = 1 << 20  # bytes read of what a process left
 
 Start = Literal["fork", "spawn"]
 
@@ -49,126 +54,142 @@ def judge(
             interpreter for each check (macOS cannot fork such a process safely).
         gone: says that nobody waits for the results any more.
     """
-    names = child.check_names(child.load_checks(part_id))
+    checks = child.load_checks(part_id)
+    names = deque(child.check_names(checks))
     if not names:
         raise ValueError(f"the part {part_id} has no checks")
-    for name in names:
-        result = _one(part_id, name, file, seconds, start, gone)
-        yield result
-        if result.status == "fatal":
-            return
+    child.prepare(part_id)
+    running: deque[_Process] = deque()
+    try:
+        while names or running:
+            while names and len(running) < AT_ONCE:
+                name = names.popleft()
+                blank = CheckResult(name, child.title_of(getattr(checks, name)), "fatal")
+                running.append(_Process(part_id, blank, file, seconds, start))
+            result = running[0].result(gone)
+            running.popleft().end()
+            yield result
+            if result.status == "fatal":
+                return
+    finally:
+        for process in running:
+            process.end()
 
 
-def _one(
-    part_id: str, name: str, file: Path, seconds: float, start: Start, gone: Callable[[], bool]
-) -> CheckResult:
-    token = secrets.token_hex(16)
-    answer, write_end = os.pipe()
-    with tempfile.TemporaryFile() as hang, tempfile.TemporaryFile() as printed:
-        pid = _start(part_id, name, file, seconds, start, write_end, hang, printed, token)
+class _Process:
+    """The process of one check, the leader of a new session."""
+
+    def __init__(
+        self, part_id: str, blank: CheckResult, file: Path, seconds: float, start: Start
+    ) -> None:
+        self._part_id, self._blank, self._file, self._seconds = part_id, blank, file, seconds
+        self._token = secrets.token_hex(16)
+        self._deadline = time.monotonic() + seconds + GRACE + (SPAWN if start == "spawn" else 0)
+        self._report: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by end)
+        self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self._status: int | None = None  # as `os.waitpid` gives it, once the process has ended
+        self._pid = self._spawn() if start == "spawn" else self._fork()
+
+    def _descriptors(self, stdin: int) -> list[tuple[int, int]]:
+        """What each descriptor of the process is here. None that is needed lies below its place."""
+        printed, report = self._printed.fileno(), self._report.fileno()
+        return [(stdin, 0), (printed, 1), (printed, 2), (report, child.REPORT)]
+
+    def _fork(self) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setsid()
+                for here, there in self._descriptors(os.open(os.devnull, os.O_RDONLY)):
+                    os.dup2(here, there)
+                # The connection to whoever asked is among the rest.
+                os.closerange(child.REPORT + 1, os.sysconf("SC_OPEN_MAX"))
+                check = self._blank.check
+                child.run(self._part_id, check, self._file, self._seconds, self._token)
+            finally:  # nothing of the parent may go on here, whatever happened
+                os._exit(70)
+        return pid
+
+    def _spawn(self) -> int:
+        request = {
+            "part": self._part_id,
+            "check": self._blank.check,
+            "file": str(self._file),
+            "seconds": self._seconds,
+            "token": self._token,
+        }
+        stdin, write_end = os.pipe()
+        os.write(write_end, json.dumps(request).encode())
         os.close(write_end)
         try:
-            limit = seconds + GRACE + (30 if start == "spawn" else 0)  # an interpreter's start
-            received = _read(answer, limit, gone)
+            return os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-m", child.__name__],
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_DUP2, *pair) for pair in self._descriptors(stdin)],
+                setsid=True,
+            )
         finally:
-            os.close(answer)
-            _kill(pid)
-            _, status = os.waitpid(pid, 0)
-        result = _interpret(received, token, name, part_id, status, _content(hang), file, seconds)
-        return CheckResult(**(result.to_json() | {"printed": _content(printed)[:PRINTED]}))
+            os.close(stdin)
 
+    def result(self, gone: Callable[[], bool]) -> CheckResult:
+        """Wait until the process has ended, its time is over or nobody waits; then judge it."""
+        while self._status is None and time.monotonic() < self._deadline and not gone():
+            ended, status = os.waitpid(self._pid, os.WNOHANG)
+            if ended:
+                self._status = status
+            else:
+                time.sleep(POLL)
+        result = self._interpret(_content(self._report))
+        return replace(result, printed=_content(self._printed)[:PRINTED])
 
-def _start(
-    part_id: str, name: str, file: Path, seconds: float, start: Start,
-    answer: int, hang: IO[bytes], printed: IO[bytes], token: str,
-) -> int:  # fmt: skip
-    """The id of a process that runs the check, the leader of a new session."""
-    if start == "spawn":
-        request = {"part": part_id, "check": name, "file": str(file), "seconds": seconds}
-        request |= {"answer": answer, "hang": hang.fileno(), "token": token}
-        return subprocess.Popen(
-            [sys.executable, "-m", "groundup.course.grader.child", json.dumps(request)],
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=printed,
-            pass_fds=(answer, hang.fileno()),
-            start_new_session=True,
-        ).pid
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            devnull = os.open(os.devnull, os.O_RDONLY)
-            for source, target in ((devnull, 0), (printed.fileno(), 1), (printed.fileno(), 2)):
-                os.dup2(source, target)
-            child.run(part_id, name, file, seconds, answer, hang.fileno(), token)
-        finally:  # nothing of the parent may go on here, whatever happened
-            os._exit(70)
-    return pid
+    def end(self) -> None:
+        """End the process and whatever it started."""
+        with suppress(ProcessLookupError, PermissionError):  # no group, or nothing left in it
+            os.killpg(self._pid, signal.SIGKILL)
+        if self._status is None:
+            os.kill(self._pid, signal.SIGKILL)  # it may not lead a group yet
+            _, self._status = os.waitpid(self._pid, 0)
+        self._report.close()
+        self._printed.close()
 
-
-def _read(descriptor: int, limit: float, gone: Callable[[], bool]) -> bytes:
-    """What arrives until the other end closes, the time is over, or nobody waits any more."""
-    deadline = time.monotonic() + limit
-    received = b""
-    while (left := deadline - time.monotonic()) > 0 and not gone():
-        ready, _, _ = select.select([descriptor], [], [], min(left, 0.2))
-        if ready:
-            piece = os.read(descriptor, 65536)
-            if not piece:
-                break
-            received += piece
-    return received
-
-
-def _kill(pid: int) -> None:
-    """End the process and whatever it started."""
-    for kill in (os.killpg, os.kill):
-        try:
-            kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue  # it ended by itself, or (killpg) has not become a leader yet
+    def _interpret(self, report: str) -> CheckResult:
+        if report.startswith(self._token):
+            with suppress(json.JSONDecodeError, TypeError):  # not a result: tampering, as below
+                return CheckResult(**json.loads(report.removeprefix(self._token)))
+        if self._status is None or report.startswith("Timeout ("):
+            message = f"the code did not finish within {self._seconds:g} seconds"
+            message += _line_of(report, self._file)
+        elif report:
+            message = "the code wrote to the grader's own channel: what it claims there is ignored"
+        elif os.WIFSIGNALED(self._status):
+            number = os.WTERMSIG(self._status)
+            message = f"the code's process was ended by signal {number}, {signal.strsignal(number)}"
+            if number in (signal.SIGKILL, signal.SIGXCPU):
+                message += ": it took too much memory or time"
+        elif os.WEXITSTATUS(self._status) == child.LOST:
+            message = "the code closes a file that is not its own: the grader's channel is gone"
+        else:
+            message = (
+                f"the code ended its process (exit status {os.WEXITSTATUS(self._status)}) before "
+                f"the check was over: a part may not call os._exit"
+            )
+        return replace(self._blank, message=message)
 
 
 def _content(file: IO[bytes]) -> str:
     file.seek(0)
-    return file.read(1 << 20).decode("utf-8", "replace")
-
-
-def _interpret(
-    received: bytes, token: str, name: str, part_id: str, status: int, stack: str, file: Path,
-    seconds: float,
-) -> CheckResult:  # fmt: skip
-    line = received.decode("utf-8", "replace")
-    if line.startswith(token) and line.endswith("}\n"):
-        try:
-            return CheckResult(**json.loads(line.removeprefix(token)))
-        except (json.JSONDecodeError, TypeError):
-            pass  # the token, and then not a result: treated as tampering below
-    function = getattr(child.load_checks(part_id), name)
-    title = (function.__doc__ or name).strip().splitlines()[0].rstrip(".")
-    if received:
-        message = "the code wrote to the grader's own channel: what it claims there is ignored"
-    elif stack:
-        message = f"the code did not finish within {seconds:g} seconds{_line_of(stack, file)}"
-    elif os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        message = f"the code's process was ended by {signal.Signals(number).name}" + (
-            ": it took too much memory or time" if number in (signal.SIGKILL, signal.SIGXCPU) else ""
-        )
-    else:
-        message = (
-            f"the code ended its process (exit status {os.WEXITSTATUS(status)}) before the check "
-            f"was over: a part may not call os._exit"
-        )
-    return CheckResult(name, title, "fatal", message, seconds=seconds if stack else 0.0)
+    return file.read(READ).decode("utf-8", "replace")
 
 
 def _line_of(stack: str, file: Path) -> str:
-    """The innermost line of the learner's file in a stack, the most recent call first."""
-    found = re.search(rf'File "{re.escape(str(file))}", line (\d+) in (\S+)', stack)
+    """The innermost line of the learner's file in the main thread, which comes last in a stack."""
+    main = stack.rpartition("Thread 0x")[2]
+    shown = str(file).encode("ascii", "backslashreplace").decode()  # as faulthandler writes it
+    found = re.search(rf'File "{re.escape(shown)}", line (\d+) in (\S+)', main)
     if found is None:
         return ""
-    number, function = int(found[1]), found[2]
-    text = file.read_text("utf-8", "replace").splitlines()[number - 1].strip()
-    return f"\n  it hung at line {number} of {file.name}, in {function}: {text}"
+    number, text = int(found[1]), ""
+    with suppress(OSError, IndexError):  # the file may have changed since
+        text = file.read_text("utf-8", "replace").splitlines()[number - 1].strip()
+    return f"\n  it hung at line {number} of {file.name}, in {found[2]}: {text}"

@@ -17,11 +17,11 @@ from groundup.course.grader.compare import CheckFailure, unchanged
 from groundup.course.grader.guard import ForbiddenAct, Guard
 from groundup.course.stub import stub_of
 
-__all__ = ["LoadFailure", "PartUnderTest"]
+__all__ = ["LoadFailure", "PartUnderTest", "expected_signatures", "where"]
 
 
-class LoadFailure(Exception):
-    """The file cannot be used at all: no check can run on it."""
+class LoadFailure(BaseException):
+    """The file cannot be used at all. No ``except Exception`` of a check takes it for a result."""
 
 
 class PartUnderTest(ModuleType):
@@ -35,7 +35,7 @@ class PartUnderTest(ModuleType):
         super().__init__(f"parts.{file.stem}")
         self._file = file
         self._guard = guard
-        self._expected = _run_stub(reference)
+        self._expected = expected_signatures(reference)
         self._module: ModuleType | None = None
 
     @property
@@ -48,7 +48,7 @@ class PartUnderTest(ModuleType):
         if self._module is None:
             self._module = self._load()
         value = getattr(self._module, name)
-        return _watched(value) if isinstance(value, FunctionType) else value
+        return _watched(value) if callable(value) and not isinstance(value, type) else value
 
     def _load(self) -> ModuleType:
         name = self._file.name
@@ -86,7 +86,8 @@ class PartUnderTest(ModuleType):
                     f"{self._file.name} does not define {name}: expected {_describe(expected)}"
                 )
             if isinstance(expected, type) != isinstance(actual, type):
-                raise LoadFailure(f"{name} should be {_describe(expected)}")
+                got = "a class" if isinstance(actual, type) else repr(actual)
+                raise LoadFailure(f"{name} should be {_describe(expected)}, and is {got}")
             if not isinstance(expected, type):
                 _compare_signature(name, actual, expected)
                 continue
@@ -110,8 +111,9 @@ def where(error: BaseException, file: Path) -> str:
     return ""
 
 
-def _run_stub(reference: Path) -> ModuleType:
-    """The signatures that are expected, from the reference's stub: the reference is not run."""
+@functools.cache
+def expected_signatures(reference: Path) -> ModuleType:
+    """What a file should define: the module of the reference's stub. The reference is not run."""
     spec = importlib.util.spec_from_loader(f"stubs.{reference.stem}", loader=None)
     assert spec is not None
     stub = importlib.util.module_from_spec(spec)
@@ -124,14 +126,15 @@ def _compare_signature(name: str, actual: Callable[..., Any], expected: Function
     try:
         signature = inspect.signature(actual)
     except (TypeError, ValueError):
-        raise LoadFailure(f"{name} should be a function: {_describe(expected)}") from None
+        raise LoadFailure(f"{name} should be {_describe(expected)}, and is {actual!r}") from None
     if _parameters(signature) != _parameters(inspect.signature(expected)):
         got = f"{name.rpartition('.')[2]}{_plain(signature)}"
         raise LoadFailure(f"{name} has the signature {got}: expected {_describe(expected)}")
 
 
-def _parameters(signature: inspect.Signature) -> list[tuple[str, Any, Any]]:
-    return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
+def _parameters(signature: inspect.Signature) -> list[tuple[str, Any, str]]:
+    # By their text, because a default may be of a class that both files define.
+    return [(p.name, p.kind, repr(p.default)) for p in signature.parameters.values()]
 
 
 def _plain(signature: inspect.Signature) -> str:
@@ -141,18 +144,18 @@ def _plain(signature: inspect.Signature) -> str:
 
 def _describe(expected: Any) -> str:
     if isinstance(expected, type):
-        return f"a class {expected.__name__}"
-    return f"{expected.__name__}{_plain(inspect.signature(expected))}"
+        return f"the class {expected.__name__}"
+    return f"the function {expected.__name__}{_plain(inspect.signature(expected))}"
 
 
 def _syntax_message(name: str, error: SyntaxError | ValueError) -> str:
-    if isinstance(error, SyntaxError):
-        text = (error.text or "").strip()
-        return f"{name} is not valid Python: {error.msg}\n  at line {error.lineno}: {text}"
+    if isinstance(error, SyntaxError) and error.text:
+        text = f"{error.msg}\n  at line {error.lineno}: {error.text.strip()}"
+        return f"{name} is not valid Python: {text}"
     return f"{name} is not valid Python: {error}"
 
 
-def _watched(function: FunctionType) -> Callable[..., Any]:
+def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, failing where it changes one of its arguments."""
     names = list(inspect.signature(function).parameters)
 

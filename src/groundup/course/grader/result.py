@@ -17,7 +17,7 @@ class CheckResult:
     title: str  # the first line of its docstring
     status: Status
     message: str = ""  # what was wrong; may have several lines
-    printed: str = ""  # what the learner's code wrote to stdout and stderr, at most 4,000 characters
+    printed: str = ""  # the first 4,000 characters that the learner's code printed
     seconds: float = 0.0
 
     @property
