@@ -43,7 +43,8 @@ class SwiGLU(nn.Module):
         """Apply the layer to the last axis.
 
         Args:
-            x: shape (..., C), not changed.
+            x: shape (..., C), not changed. Its dtype may be wider than that of the projections,
+                which ``Linear`` allows: models run with float32 ``x`` and bfloat16 weights.
 
         Returns:
             Shape (..., C), in the dtype of ``x``; gradients flow to it and to the projections.
