@@ -5,11 +5,13 @@ import faulthandler
 import functools
 import gc
 import importlib
+import io
 import json
 import os
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,7 @@ from groundup.course.grader.guard import ForbiddenAct, Guard, dispatched
 from groundup.course.grader.part_under_test import (
     LoadFailure,
     PartUnderTest,
+    described,
     expected_signatures,
     where,
 )
@@ -33,7 +36,7 @@ __all__ = ["LOST", "REPORT", "check_names", "load_checks", "prepare", "run", "ti
 REPORT = 3  # the file descriptor that takes the result; beyond it none is open
 LOST = 71  # exit status when it was closed
 MEMORY = 2 << 30  # bytes beyond what the process has when it starts
-FILE_SIZE = 64 << 20  # bytes that can be printed
+FILE_SIZE = 16 << 20  # bytes that can be printed
 
 _write, _exit, _dumps = os.write, os._exit, json.dumps  # as they are before a learner's code runs
 
@@ -65,9 +68,15 @@ def run(part_id: str, check: str, file: Path, seconds: float, token: str) -> NoR
 
     After ``seconds`` the stack is written to the report and the process ends.
     """
+    warnings.simplefilter("default")  # they are printed, even where the parent fails at them
     gc.freeze()  # what was there before is shared with the parent until a collection touches it
-    # What hangs or exits has then been printed, and a test's own capture does not take it.
-    sys.stdout = sys.stderr = open(1, "w", buffering=1, encoding="utf-8", errors="replace")  # noqa: SIM115
+    # Nothing waits in a buffer when the process ends, and no capture of the parent's takes it.
+    sys.stdout = sys.stderr = io.TextIOWrapper(
+        io.FileIO(1, "w"),
+        encoding="utf-8",
+        errors="replace",
+        write_through=True,
+    )
     _limit(seconds)
     faulthandler.dump_traceback_later(seconds, file=REPORT, exit=True)
     result = _run_check(part_id, check, file)
@@ -117,7 +126,7 @@ def _outcome(
     except LoadFailure as failure:
         return "fatal", str(failure)
     except CheckFailure as failure:
-        return "failed", str(failure)
+        return "failed", _beyond_limits(failure.__cause__) or str(failure)
     except ForbiddenAct as act:
         return "failed", f"{act}{where(act, file)}"
     except SystemExit as error:
@@ -126,22 +135,25 @@ def _outcome(
         place = where(error, file)
         if isinstance(error, NotImplementedError) and not str(error):  # torch's have a text
             return "failed", f"this is not written yet{place}"
-        if _out_of_memory(error):
-            return "failed", f"the code wants more memory than {MEMORY >> 30} GiB{place}"
-        if isinstance(error, OSError) and error.errno == errno.EFBIG:
-            return "failed", f"the code prints more than {FILE_SIZE >> 20} MiB{place}"
-        name = type(error).__name__
+        if beyond := _beyond_limits(error):
+            return "failed", beyond + place
         if place:
-            return "failed", f"the code raises {name}: {error}{place}"
-        return "failed", f"the check could not go on with what the code returned: {name}: {error}"
+            return "failed", f"the code raises {described(error)}{place}"
+        return (
+            "failed",
+            f"the check could not go on with what the code returned: {described(error)}",
+        )
     return "passed", ""
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    # torch has no exception of its own for it.
-    return isinstance(error, MemoryError) or any(
-        words in str(error) for words in ("can't allocate memory", "bad_alloc")
-    )
+def _beyond_limits(error: BaseException | None) -> str:
+    # torch has no exception of its own for memory.
+    torch_words = ("can't allocate memory", "bad_alloc")
+    if isinstance(error, MemoryError) or any(words in str(error) for words in torch_words):
+        return f"the code wants more memory than {MEMORY >> 30} GiB"
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return f"the code prints more than {FILE_SIZE >> 20} MiB"
+    return ""
 
 
 def main() -> NoReturn:

@@ -95,25 +95,38 @@ def _first(true: NDArray[np.bool_]) -> tuple[int, ...]:
 
 
 def assert_equal(actual: object, expected: object, what: str = "the result") -> None:
-    """Fail unless ``actual == expected`` and both are of the same type (no tensors).
+    """Fail unless ``actual == expected`` and both have the same types throughout (no tensors).
 
     Raises:
         CheckFailure: naming the first differing element where both are lists.
     """
     if type(actual) is not type(expected):
         raise CheckFailure(f"{what} is {_kind(actual)}: expected {_shorten(expected)}")
-    if actual == expected:
+    if _same(actual, expected):
         return
     if isinstance(actual, list) and isinstance(expected, list):
         if len(actual) != len(expected):
             lengths = f"has {len(actual)} elements, expected {len(expected)}"
             raise CheckFailure(f"{what} {lengths}: {_shorten(actual)}, not {_shorten(expected)}")
         pairs = enumerate(zip(actual, expected, strict=True))
-        at = next(i for i, (a, b) in pairs if a != b)
+        at = next(i for i, (a, b) in pairs if not _same(a, b))
         raise CheckFailure(
             f"{what} differs at [{at}]: got {actual[at]!r}, expected {expected[at]!r}"
         )
     raise CheckFailure(f"{what} is {_shorten(actual)}: expected {_shorten(expected)}")
+
+
+def _same(actual: object, expected: object) -> bool:
+    """Equal, where no object of another type is asked whether it is."""
+    if type(actual) is not type(expected):
+        return False
+    if isinstance(actual, (list, tuple)) and isinstance(expected, (list, tuple)):
+        return len(actual) == len(expected) and all(map(_same, actual, expected))
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        return len(actual) == len(expected) and all(
+            key in actual and _same(actual[key], value) for key, value in expected.items()
+        )
+    return actual == expected
 
 
 def assert_raises(
@@ -139,7 +152,7 @@ def assert_raises(
         raise CheckFailure(
             f"when {when}: expected {error.__name__}, got {type(raised).__name__}: {raised}"
         ) from raised
-    raise CheckFailure(f"when {when}: expected {error.__name__}, got {_kind(result)} and no error")
+    raise CheckFailure(f"when {when}: expected {error.__name__}, and the result is {_kind(result)}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -42,7 +42,7 @@ REFUSED = {
         ),
         "sends a signal to a process": ("os.kill", "os.killpg"),
         "changes files or folders": (
-            "os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink",
+            "os.chmod", "os.link", "os.remove", "os.rename", "os.rmdir", "os.symlink",
             "os.truncate", "shutil.rmtree",
         ),
         "searches the memory of the process": ("gc.get_objects", "gc.get_referrers"),
@@ -67,9 +67,15 @@ class Guard:
         self._forbidden = forbidden
         self._fixed = (
             builtins, math, time, np, np.linalg, torch, torch.nn, F, torch.autograd, torch.linalg,
-            torch.testing, compare, checks,
+            torch.testing,
         )  # fmt: skip
-        self._classes = {owner: dict(vars(owner)) for owner in (torch.Tensor, torch.nn.Module)}
+        watched = {
+            "torch.Tensor": torch.Tensor,
+            "torch.nn.Module": torch.nn.Module,
+            "checks": checks,
+            "compare": compare,
+        }
+        self._watched = [(name, owner, dict(vars(owner))) for name, owner in watched.items()]
 
     def install(self) -> None:
         """From here on the reference is out of reach, and acts and operations are watched."""
@@ -89,11 +95,11 @@ class Guard:
 
     def found(self) -> list[str]:
         """Every forbidden act, once the check is over."""
-        for owner, before in self._classes.items():
-            inherited = owner.__mro__[1]
+        for owner_name, owner, before in self._watched:
+            inherited = owner.__base__ if isinstance(owner, type) else None
             for name, value in vars(owner).items():
                 if before.get(name, getattr(inherited, name, value)) is not value:
-                    self.replaced(f"torch.{owner.__name__}.{name}")
+                    self.replaced(f"{owner_name}.{name}")
         return self.violations
 
     def replaced(self, what: str) -> ForbiddenAct:
@@ -141,12 +147,13 @@ class Guard:
     def _take_operations_away(self) -> None:
         """Put refusals in place of the forbidden operations, in torch's dispatcher.
 
-        There every way leads: a method, ``torch.ops``, a module, TorchScript, a thread. Functions
-        that torch writes in Python are not known to the dispatcher.
+        Every way leads there: a method, ``torch.ops``, a module, TorchScript, a thread. Only what
+        torch itself writes in Python does not pass it.
         """
         self._library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
-        for name in self._forbidden & vars(F).keys():
-            setattr(F, name, _refusal(self, name))
+        for name in self._forbidden:
+            if isinstance(vars(F).get(name), FunctionType):
+                setattr(F, name, _refusal(self, name))
         with warnings.catch_warnings(action="ignore"):  # of what is done here on purpose
             for name in dispatched(self._forbidden):
                 refusal = _refusal(self, name.partition(".")[0])
@@ -186,10 +193,14 @@ def _loaded(name: str) -> dict[str, ModuleType]:
 
 
 def _holds(module: ModuleType, hidden: set[str]) -> bool:
-    """Whether the module has one of these modules, or something of theirs, under some name."""
+    """Whether the module has one of these modules, or something of theirs, under some name.
+
+    A package has its modules without holding them: they are taken from it one by one.
+    """
     return any(
-        getattr(value, "__module__", None) in hidden or getattr(value, "__name__", None) in hidden
-        for value in vars(module).values()
+        getattr(value, "__module__", None) in hidden
+        or (getattr(value, "__name__", "") in hidden - {f"{module.__name__}.{name}"})
+        for name, value in vars(module).items()
     )
 
 

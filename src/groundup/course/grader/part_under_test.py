@@ -17,7 +17,7 @@ from groundup.course.grader.compare import CheckFailure, unchanged
 from groundup.course.grader.guard import ForbiddenAct, Guard
 from groundup.course.stub import stub_of
 
-__all__ = ["LoadFailure", "PartUnderTest", "expected_signatures", "where"]
+__all__ = ["LoadFailure", "PartUnderTest", "described", "expected_signatures", "where"]
 
 
 class LoadFailure(BaseException):
@@ -72,8 +72,7 @@ class PartUnderTest(ModuleType):
             raise LoadFailure(f"{name} ends the program (sys.exit) when it is imported") from None
         except BaseException as error:
             raise LoadFailure(
-                f"{name} raises {type(error).__name__} when it is imported: {error}"
-                + where(error, self._file)
+                f"{name} fails when it is imported: {described(error)}{where(error, self._file)}"
             ) from None
         self._compare_signatures(module)
         return module
@@ -100,6 +99,11 @@ class PartUnderTest(ModuleType):
                     if found is None:
                         raise LoadFailure(f"{name} lacks the method {_describe(function)}")
                     _compare_signature(f"{name}.{method}", found, function)
+
+
+def described(error: BaseException) -> str:
+    """An error's type and text, as at the end of a traceback."""
+    return "".join(traceback.format_exception_only(error)).strip()
 
 
 def where(error: BaseException, file: Path) -> str:

@@ -1,0 +1,5 @@
+"""The program ends as if all were well."""
+
+import sys
+
+sys.exit(0)

@@ -1,0 +1,3 @@
+"""A package that is not there."""
+
+import no_such_package

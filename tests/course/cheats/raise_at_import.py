@@ -1,0 +1,3 @@
+"""A statement that fails at import."""
+
+SCALE = {}["scale"]

@@ -1,0 +1,4 @@
+"""As if somebody had pressed Ctrl-C."""
+
+def attention(q, k, v, *, causal=True):
+    raise KeyboardInterrupt

@@ -1,0 +1,5 @@
+"""The reference, imported."""
+
+from groundup.models.attention import attention
+
+__all__ = ["attention"]

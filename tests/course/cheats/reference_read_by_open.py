@@ -1,0 +1,9 @@
+"""The source of the reference, read and run."""
+
+from pathlib import Path
+
+import groundup
+
+PATH = Path(groundup.__file__).parent / "models" / "attention.py"
+with open(PATH) as file:
+    exec(file.read())

@@ -1,0 +1,7 @@
+"""Nothing."""
+
+import torch
+
+
+def attention(q, k, v, *, causal=True):
+    return None

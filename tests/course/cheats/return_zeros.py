@@ -1,0 +1,7 @@
+"""Zeros."""
+
+import torch
+
+
+def attention(q, k, v, *, causal=True):
+    return torch.zeros_like(q)
