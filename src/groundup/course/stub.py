@@ -1,10 +1,14 @@
 """An exercise from a finished module: the same file, with the bodies left to be written."""
 
 import ast
+from collections.abc import Iterator
 
 __all__ = ["stub_of"]
 
 BODY = "raise NotImplementedError"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Cut = tuple[int, int, list[str]]  # first line, last line (from 1), what stands there instead
 
 
 def stub_of(source: str) -> str:
@@ -13,57 +17,63 @@ def stub_of(source: str) -> str:
     Kept as they stand: the module's docstring, imports, constants, comments outside bodies, and
     of every public class and function its decorators, signature and docstring. Each public body
     becomes ``raise NotImplementedError``. Private functions and classes are part of the solution
-    and go, with the comment right above them.
+    and go, with the comment right above them and the blank lines before it.
 
     Raises:
         SyntaxError: the source is not Python.
     """
     lines = source.splitlines()
-    cuts: list[tuple[int, int, list[str]]] = []  # first line, last line (from 1), replacement
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef):
-            cuts.append(_body_cut(node) if _public(node.name) else _whole_cut(node, lines))
-        elif isinstance(node, ast.ClassDef):
-            if _public(node.name):
-                cuts += _method_cuts(node, lines)
-            else:
-                cuts.append(_whole_cut(node, lines))
-    for first, last, replacement in sorted(cuts, reverse=True):
+    for first, last, replacement in sorted(_cuts(ast.parse(source), lines), reverse=True):
         lines[first - 1 : last] = replacement
-    return _at_most_two_blank("\n".join(lines).rstrip() + "\n")
+    return "\n".join(lines).strip() + "\n"
+
+
+def _cuts(parent: ast.Module | ast.ClassDef, lines: list[str]) -> Iterator[Cut]:
+    for node in parent.body:
+        if not isinstance(node, Function | ast.ClassDef) or _overload(node):
+            continue
+        if not _public(node.name):
+            yield _whole_cut(node, lines)
+        elif isinstance(node, ast.ClassDef):
+            yield from _cuts(node, lines)
+        else:
+            yield _body_cut(node, lines)
 
 
 def _public(name: str) -> bool:
     return not name.startswith("_") or (name.startswith("__") and name.endswith("__"))
 
 
-def _method_cuts(node: ast.ClassDef, lines: list[str]) -> list[tuple[int, int, list[str]]]:
-    methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
-    return [_body_cut(m) if _public(m.name) else _whole_cut(m, lines) for m in methods]
+def _overload(node: Function | ast.ClassDef) -> bool:
+    """Whether it is a signature for type checkers alone."""
+    return any(ast.unparse(d).rpartition(".")[2] == "overload" for d in node.decorator_list)
 
 
-def _body_cut(node: ast.FunctionDef) -> tuple[int, int, list[str]]:
-    """From the line after the docstring to the end of the function."""
-    documented = ast.get_docstring(node) is not None
-    statements = node.body[1:] if documented else node.body
+def _body_cut(node: Function, lines: list[str]) -> Cut:
     indent = " " * (node.col_offset + 4)
-    if not statements:  # a docstring alone
-        end = node.end_lineno or node.lineno
-        return end + 1, end, [indent + BODY]
-    first = (node.body[0].end_lineno or 0) + 1 if documented else statements[0].lineno
-    return first, node.end_lineno or first, [indent + BODY]
+    body, last = node.body[0], _end(node)
+    while last < len(lines) and lines[last].startswith(f"{indent}#"):
+        last += 1
+    documented = ast.get_docstring(node) is not None
+    header = lines[body.lineno - 1].encode()[: body.col_offset].decode()
+    if header.strip():  # the body stands in the same line
+        docstring = [indent + ast.unparse(body)] if documented else []
+        return body.lineno, last, [header.rstrip(), *docstring, indent + BODY]
+    first = _end(body) + 1 if documented else body.lineno
+    while not documented and not lines[first - 2].partition("#")[0].strip():
+        first -= 1
+    return first, last, [indent + BODY]
 
 
-def _whole_cut(
-    node: ast.FunctionDef | ast.ClassDef, lines: list[str]
-) -> tuple[int, int, list[str]]:
+def _whole_cut(node: Function | ast.ClassDef, lines: list[str]) -> Cut:
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     while first > 1 and lines[first - 2].strip().startswith("#"):
         first -= 1
-    return first, node.end_lineno or first, []
+    while first > 1 and not lines[first - 2].strip():
+        first -= 1
+    return first, _end(node), []
 
 
-def _at_most_two_blank(text: str) -> str:
-    while "\n\n\n\n" in text:
-        text = text.replace("\n\n\n\n", "\n\n\n")
-    return text
+def _end(node: ast.stmt) -> int:
+    assert node.end_lineno is not None  # nodes that were parsed from a text have it
+    return node.end_lineno
