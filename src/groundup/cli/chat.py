@@ -1,9 +1,11 @@
 """``groundup chat``: talk to a model in the terminal."""
 
+import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,7 +54,10 @@ def chat(
         float, typer.Option(help="Above 1 makes repeated tokens less likely.")
     ] = 1.0,
     seed: Annotated[
-        int | None, typer.Option(help="Repeat the same random choices.", show_default="a new one")
+        int | None,
+        typer.Option(
+            min=0, max=2**64 - 1, help="Repeat the same random choices.", show_default="a new one"
+        ),
     ] = None,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of one answer.", show_default="what fits")
@@ -68,7 +73,6 @@ def chat(
     from rich.console import Console
 
     question = _with_piped(question)
-    notes = Console(stderr=True, highlight=False)
     if dtype not in ("auto", "float32", "bfloat16"):
         raise GroundupError(f"--dtype is {dtype!r}: expected auto, float32 or bfloat16")
 
@@ -76,45 +80,43 @@ def chat(
     from groundup.course.workspace import find_workspace
 
     swaps = install_swaps(find_workspace())
+    notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def open_conversation() -> "tuple[Conversation, SamplingParams]":
-        with notes.status("loading the model (the first time, kernels are compiled)"):
+    def load() -> "tuple[Conversation, SamplingParams]":
+        with notes.status("starting"):
             import torch
 
             from groundup.engine.conversation import Conversation
             from groundup.engine.sampler import SamplingParams
-            from groundup.models.load import load_model
+            from groundup.models.load import load_model, locate
 
-            try:
-                params = SamplingParams(
-                    temperature, top_k, top_p, min_p, repetition_penalty, seed
-                )
-            except ValueError as error:
-                raise GroundupError(str(error)) from None
-            loaded = load_model(model, None if dtype == "auto" else getattr(torch, dtype))
+        try:
+            params = SamplingParams(temperature, top_k, top_p, min_p, repetition_penalty, seed)
+        except ValueError as error:
+            raise GroundupError(str(error)) from None
+        path = locate(model)  # a model that has to be fetched shows its own progress
+        with notes.status("loading the model (the first time, kernels are compiled)"):
+            loaded = load_model(str(path), None if dtype == "auto" else getattr(torch, dtype))
             conversation = Conversation(loaded.model, loaded.tokenizer, system)
             conversation.warm_up()
-        for problem in swaps.problems:
-            notes.print(f"[red]{problem}[/]")
-        swaps.problems.clear()
-        if swaps.parts:
-            names = ", ".join(part.id for part in swaps.parts)
-            notes.print(f"[green]running on your own: {names}[/]")
         return conversation, params
 
-    session = _Session(open_conversation, swaps, max_tokens, notes)
+    session = _Session(load, swaps, max_tokens, notes)
     if question is not None:
         session.answer(question)
     else:
-        notes.print(f"[bold]{model}[/]  /help shows the commands, Ctrl-D leaves", highlight=False)
+        notes.print(f"{model}: /help shows the commands, Ctrl-D leaves", markup=False)
         session.converse()
 
 
 def _with_piped(question: str | None) -> str | None:
     """The question and what was piped in; None where a terminal is there to ask."""
-    if sys.stdin is None or sys.stdin.isatty():
-        return question
-    piped = sys.stdin.buffer.read().decode("utf-8", errors="replace").strip()
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if terminal and question is None:
+        return None
+    piped = ""
+    if sys.stdin is not None and not terminal:
+        piped = sys.stdin.buffer.read().decode("utf-8", errors="replace").strip()
     whole = "\n\n".join(text for text in (question, piped) if text)
     if not whole:
         raise GroundupError("there is no question: give one as an argument or through a pipe")
@@ -126,69 +128,104 @@ class _Session:
 
     def __init__(
         self,
-        open_conversation: "Callable[[], tuple[Conversation, SamplingParams]]",
+        load: "Callable[[], tuple[Conversation, SamplingParams]]",
         swaps: "Swaps",
         max_tokens: int | None,
         notes: "Console",
     ) -> None:
-        self.open_conversation = open_conversation
+        self.load = load
         self.swaps = swaps
         self.max_tokens = max_tokens
         self.notes = notes
-        self.conversation, self.params = open_conversation()
+        self.open()
+
+    def open(self) -> None:
+        """Load the model, without the learner's parts that fail, and say whose parts it runs on."""
+        while True:
+            try:
+                self.conversation, self.params = self.load()
+                break
+            except GroundupError:
+                raise
+            except (Exception, SystemExit) as error:
+                if not self.swaps.blame(error):
+                    raise
+        for problem in self.swaps.problems:
+            self.notes.print(problem, style="red", markup=False)
+        self.swaps.problems.clear()
+        if self.swaps.parts:
+            names = ", ".join(part.id for part in self.swaps.parts)
+            self.notes.print(f"[green]running on your own: {names}[/]")
 
     def converse(self) -> None:
         """Ask and answer until the user leaves."""
         import readline  # noqa: F401  gives input() editing and a history
 
-        while True:
-            try:
-                text = input("\nyou › ").strip()
-            except EOFError:
-                print()
-                return
-            except KeyboardInterrupt:
-                self.notes.print("\n[dim]Ctrl-D or /quit leaves[/]")
-                continue
+        assert isinstance(sys.stdin, io.TextIOWrapper)
+        sys.stdin.reconfigure(errors="replace")
+        going_on = True
+        while going_on:
+            with suppress(KeyboardInterrupt):  # a second Ctrl-C, while the first is answered
+                going_on = self.turn()
+
+    def turn(self) -> bool:
+        """One question or command; False when the user leaves."""
+        text = None
+        try:
+            text = input("\nyou › ").strip()
             if text in ("/quit", "/exit"):
-                return
-            try:
-                if text.startswith("/"):
-                    self.command(text)
-                elif text:
-                    self.answer(text)
-            except GroundupError as error:
-                self.notes.print(f"[red]{error}[/]", highlight=False)
+                return False
+            if text.startswith("/"):
+                self.command(text)
+            elif text:
+                self.answer(text)
+        except EOFError:
+            print()
+            return False
+        except KeyboardInterrupt:
+            said = "Ctrl-D or /quit leaves" if text is None else "stopped"
+            self.notes.print(f"\n[dim]{said}[/]")
+        except GroundupError as error:
+            self.notes.print(str(error), style="red", markup=False)
+        return True
 
     def answer(self, text: str) -> None:
-        """Print the answer as it comes; Ctrl-C stops it."""
-        start, pieces = time.perf_counter(), 0
+        """Print the answer as it comes."""
+        said: list[str] = []
         try:
-            for piece in self.conversation.reply(text, self.params, self.max_tokens):
-                sys.stdout.write(piece)
-                sys.stdout.flush()
-                pieces += 1
-        except KeyboardInterrupt:
-            self.notes.print("\n[dim]stopped[/]", end="")
-        except Exception as error:
-            if not self.swaps.blame(error):
-                raise
-            self.again_on_the_reference(text)
-            return
-        print()
-        if sys.stdin.isatty() and sys.stdout.isatty():
+            with closing(self.pieces(text)) as pieces:
+                for piece in pieces:
+                    if not said:
+                        start = time.perf_counter()
+                    said.append(piece)
+                    sys.stdout.write(piece)
+                    sys.stdout.flush()
+        finally:
+            if said:
+                print()
+        if not said:
+            self.notes.print("[dim]the model has nothing to say to this[/]")
+        elif sys.stdin.isatty() and sys.stdout.isatty() and len(said) > 1:
             seconds = time.perf_counter() - start
-            self.notes.print(f"[dim]{pieces / seconds:.0f} tokens/s[/]")
+            tokens = len(self.conversation.tokenizer.encode("".join(said[1:]), special=False))
+            self.notes.print(f"[dim]{tokens / seconds:.0f} tokens/s[/]")
 
-    def again_on_the_reference(self, text: str) -> None:
-        """After a learner's part failed: the same question, on the reference."""
-        messages = self.conversation.messages
-        if messages[-1:] and messages[-1]["role"] == "assistant":  # the answer that broke off
-            del messages[-2:]
-        print()
-        self.conversation, self.params = self.open_conversation()
-        self.conversation.messages = messages
-        self.answer(text)
+    def pieces(self, text: str) -> Generator[str]:
+        """The answer; where a learner's part fails, from its beginning on the reference."""
+        while True:
+            before = list(self.conversation.messages)
+            try:
+                yield from self.conversation.reply(text, self.params, self.max_tokens)
+                return
+            except GroundupError:
+                raise
+            except (Exception, SystemExit) as error:
+                if not self.swaps.blame(error):
+                    raise
+            if len(self.conversation.messages) > len(before):  # an answer that broke off
+                yield "\n"
+            self.open()
+            self.conversation.messages = before
 
     def command(self, text: str) -> None:
         """Carry out one of the commands of HELP."""
@@ -204,7 +241,7 @@ class _Session:
             self.notes.print("[dim]set; the conversation starts anew[/]")
         elif name == "/save":
             path = save(self.conversation.messages, Path(rest) if rest else None)
-            self.notes.print(f"[dim]saved to {path}[/]", highlight=False)
+            self.notes.print(f"saved to {path}", style="dim", markup=False)
         elif name == "/help":
             print(HELP)
         else:
@@ -220,15 +257,17 @@ def save(messages: list[Any], path: Path | None) -> Path:
     if not messages:
         raise GroundupError("there is nothing to save yet")
     path = path or Path(f"chat-{datetime.now():%Y%m%d-%H%M%S}.md")
-    path = path.expanduser()
-    if path.exists():
-        raise GroundupError(f"{path} exists: name another file")
     if path.suffix == ".json":
         text = json.dumps(messages, indent=2, ensure_ascii=False) + "\n"
     else:
         text = "\n\n".join(f"**{m['role']}**\n\n{m['content']}" for m in messages) + "\n"
     try:
+        path = path.expanduser()
+        if path.exists():
+            raise GroundupError(f"{path} exists: name another file")
         write_text(path, text)
     except OSError as error:
         raise GroundupError(f"cannot write {path}: {error.strerror}") from None
+    except RuntimeError:  # what pathlib raises for a user that is not there
+        raise GroundupError(f"{path} names a home folder that is not there") from None
     return path

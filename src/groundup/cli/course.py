@@ -25,6 +25,7 @@ MaybePartName = Annotated[
     str | None,
     typer.Argument(metavar="[PART]", help="The part's name.", show_default="the one changed last"),
 ]
+WATCH_SECONDS = 0.1  # between two looks at a file
 BENCH_SECONDS = 120.0  # limit of a speed comparison
 
 
@@ -95,13 +96,25 @@ def check(
         raise typer.Exit(0 if passed else 1)
     try:
         while True:
-            saved = file.stat().st_mtime_ns
-            _check_once(workspace, chosen, file, bench)
+            saved = _saved(file)
+            try:
+                _check_once(workspace, chosen, file, bench)
+            except GroundupError as error:
+                typer.secho(f"{error}", fg="red", err=True)
             typer.secho(f"\nwaiting for {file.name} to be saved (Ctrl-C leaves)", dim=True)
-            while not file.exists() or file.stat().st_mtime_ns == saved:
-                time.sleep(0.1)
+            while _saved(file) in (saved, None):
+                time.sleep(WATCH_SECONDS)
+            typer.echo()
     except KeyboardInterrupt:
         typer.echo()
+
+
+def _saved(file: Path) -> int | None:
+    """When a file was written last; None while an editor replaces it."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def hint(part: MaybePartName = None) -> None:
@@ -134,7 +147,8 @@ def solution(
     chosen = part_named(part)
     workspace = _workspace()
     if not yes:
-        typer.confirm(f"Show how the library does {chosen.id}? Your record will say so", abort=True)
+        question = f"Show how the library does {chosen.id}? Your record will say so"
+        typer.confirm(question, abort=True, err=True)
     workspace.log("solution", part=chosen.id)
     source = chosen.reference.read_text("utf-8")
     if sys.stdout.isatty():
@@ -185,7 +199,8 @@ def status() -> None:
         table.add_column(column, justify="right" if column in ("checks", "hints") else "left")
     states = progress(workspace)
     for state in states.values():
-        text, style = state.state, {"passed": "green", "failing": "red"}.get(state.state, "")
+        text: str = state.state
+        style = {"passed": "green", "failing": "red"}.get(text, "")
         if state.swapped:
             text = "passed, swapped in" if text == "passed" else f"{text}: the reference serves"
         if state.solution_seen:
@@ -271,7 +286,7 @@ def _check_once(workspace: "Workspace", part: "Part", file: Path, bench: bool) -
     console.print(f"[bold]{part.id}[/]  {file}", soft_wrap=True)
     # Recorded is what was there before: a file saved while it is checked has not passed.
     checked, checks = sha256(file), checks_sha256(part)
-    failed, count = [], 0
+    failed, count, shown = [], 0, ""
     for result in grade(part, file, starting=lambda: console.print("[dim]starting the grader[/]")):
         count += 1
         if result.passed:
@@ -279,18 +294,28 @@ def _check_once(workspace: "Workspace", part: "Part", file: Path, bench: bool) -
             continue
         failed.append(result.check)
         console.print(f"  [red]✗[/] {result.title}")
-        _print_indented(console, result.message, "")
+        if result.message == shown:
+            _print_indented(console, "the same", "dim")
+        else:
+            shown = result.message
+            _print_indented(console, shown, "")
         if result.printed:
             _print_indented(console, f"your code printed:\n{result.printed.rstrip()}", "dim")
         if result.status == "fatal":
             console.print("    [dim]the other checks were not run[/]")
-    passed = count > 0 and not failed and sha256(file) == checked
+    unchanged = file.is_file() and sha256(file) == checked
+    passed = count > 0 and not failed and unchanged
     workspace.log("check", part=part.id, sha256=checked, checks_sha256=checks, passed=passed,
                   failed=failed)  # fmt: skip
-    if not passed:
-        console.print(f"\n{count - len(failed)} of {count} checks passed. A hint: groundup hint {part.id}")
+    if not unchanged:
+        console.print(f"\n{file.name} was saved while it was checked: check it again")
         return False
-    console.print(f"\n[green]all {count} checks passed[/]. Run on it: groundup swap {part.id}")
+    if failed:
+        counted = f"{count - len(failed)} of {count} checks passed"
+        console.print(f"\n{counted}. A hint: groundup hint {part.id}", soft_wrap=True)
+        return False
+    advice = f"Run on it: groundup swap {part.id}"
+    console.print(f"\n[green]all {count} checks passed[/]. {advice}", soft_wrap=True)
     if bench:
         _show_speed(console, part, file)
     return True
@@ -300,14 +325,16 @@ def _print_indented(console: "Console", text: str, style: str) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(Padding(Text(text, style=style), (0, 0, 0, 4)))
+    console.print(Padding(Text(text, style=style), (0, 0, 0, 4), expand=False))
 
 
 def _show_speed(console: "Console", part: "Part", file: Path) -> None:
+    from rich.table import Table
+
     with console.status("measuring"):
         try:
             run = subprocess.run(
-                [sys.executable, "-m", "groundup.course.grader.bench", part.id, str(file)],
+                [sys.executable, "-P", "-m", "groundup.course.grader.bench", part.id, str(file)],
                 capture_output=True,
                 text=True,
                 timeout=BENCH_SECONDS,
@@ -315,18 +342,18 @@ def _show_speed(console: "Console", part: "Part", file: Path) -> None:
         except subprocess.TimeoutExpired:
             raise GroundupError(f"the comparison took more than {BENCH_SECONDS:g} s") from None
     if run.returncode:
-        raise GroundupError(f"the comparison failed: {run.stderr.strip().splitlines()[-1]}")
+        last = run.stderr.strip().rpartition("\n")[2]
+        raise GroundupError(f"the comparison failed: {last or f'exit status {run.returncode}'}")
     measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     (n, double), yours, theirs = measured["sizes"], measured["yours"], measured["reference"]
+    table = Table("size", "yours", "reference", "ratio", box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
     for size, mine, other in zip((n, double), yours, theirs, strict=True):
-        console.print(
-            f"size {size:>6,}: {mine * 1e3:9.3f} ms, {mine / other:.2f} times the reference's "
-            f"{other * 1e3:.3f} ms"
-        )
-    console.print(
-        f"from {n:,} to {double:,} yours takes {yours[1] / yours[0]:.1f} times as long, the "
-        f"reference {theirs[1] / theirs[0]:.1f} times"
-    )
+        ratio = f"{mine / other:.2f}"
+        table.add_row(f"{size:,}", f"{mine * 1e3:.3f} ms", f"{other * 1e3:.3f} ms", ratio)
+    table.add_row("scaling", f"× {yours[1] / yours[0]:.1f}", f"× {theirs[1] / theirs[0]:.1f}")
+    console.print(table)
 
 
 course_commands: dict[str, Callable[..., None]] = {

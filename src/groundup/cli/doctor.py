@@ -55,7 +55,8 @@ def _cache() -> str | None:
 def _model() -> str | None:
     from groundup.models.fetch import DEFAULT_MODEL, PACKAGED_MODELS, is_fetched
 
-    return None if is_fetched(PACKAGED_MODELS[DEFAULT_MODEL]) else f"{DEFAULT_MODEL} is not here"
+    fetched = is_fetched(PACKAGED_MODELS[DEFAULT_MODEL])
+    return None if fetched else f"{DEFAULT_MODEL} is not here, or damaged"
 
 
 def _workspace() -> str | None:
@@ -65,10 +66,10 @@ def _workspace() -> str | None:
 
 
 def _swaps() -> str | None:
-    from groundup.course.swap import install_swaps
+    from groundup.course.swap import find_swaps
     from groundup.course.workspace import find_workspace
 
-    return _message(lambda: "; ".join(install_swaps(find_workspace()).problems) or None)
+    return _message(lambda: "; ".join(find_swaps(find_workspace()).problems) or None)
 
 
 def _grader() -> str | None:
@@ -82,9 +83,7 @@ def _grader() -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{part.stem}.py"
         shutil.copy(part.reference, file)
-        return _message(
-            lambda: next((r.message for r in grade(part, file) if not r.passed), None)
-        )
+        return _message(lambda: next((r.message for r in grade(part, file) if not r.passed), None))
 
 
 def _message(look: Callable[[], str | None]) -> str | None:

@@ -1,4 +1,4 @@
-"""What happened in a workspace, in the order in which it happened: an append-only file of JSON lines.
+"""What happened in a workspace, in its order: an append-only file of JSON lines.
 
 Everything else about a learner's progress is derived from it.
 """

@@ -10,7 +10,9 @@ from groundup.course.workspace import Workspace
 
 __all__ = ["PartProgress", "State", "checks_sha256", "progress", "sha256"]
 
-State = Literal["not started", "started", "failing", "passed", "changed since it passed"]
+State = Literal[
+    "not started", "started", "failing", "passed", "changed since it passed", "passed older checks"
+]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class PartProgress:
     """One part in one workspace, now."""
 
     part: Part
+    sha256: str | None  # of the learner's file; None without one
     state: State
     ever_passed: bool  # some version of the file passed the checks as they are now
     swapped: bool  # the learner wants their file in the place of the reference
@@ -46,13 +49,19 @@ def progress(workspace: Workspace) -> dict[str, PartProgress]:
         own = [event for event in events if event.get("part") == part.id]
         checks = [event for event in own if event["event"] == "check"]
         current = checks_sha256(part)
-        # A pass counts while the checks are the ones it was won against.
-        passes = {e["sha256"] for e in checks if e["passed"] and e["checks_sha256"] == current}
+        # The last verdict on a file counts, a pass only while the checks are those it was won by.
+        verdicts = {(e["sha256"], e["checks_sha256"]): e["passed"] for e in checks}
+        passes = {file for (file, by), passed in verdicts.items() if passed and by == current}
+        judged = {file for file, by in verdicts if by == current}
+        older = {file for (file, _), passed in verdicts.items() if passed} - judged
         wanted = [event["event"] for event in own if event["event"] in ("swap", "unswap")]
         hints = [event["level"] for event in own if event["event"] == "hint"]
+        file = workspace.file(part)
+        now = sha256(file) if file.is_file() else None
         found[part.id] = PartProgress(
             part,
-            state=_state(workspace.file(part), passes, checked=bool(checks)),
+            now,
+            state=_state(now, passes, older, checked=bool(checks)),
             ever_passed=bool(passes),
             swapped=wanted[-1:] == ["swap"],
             checks=len(checks),
@@ -62,11 +71,13 @@ def progress(workspace: Workspace) -> dict[str, PartProgress]:
     return found
 
 
-def _state(file: Path, passes: set[str], checked: bool) -> State:
-    if not file.is_file():
+def _state(file: str | None, passes: set[str], older: set[str], checked: bool) -> State:
+    if file is None:
         return "not started"
-    if sha256(file) in passes:
+    if file in passes:
         return "passed"
+    if file in older:
+        return "passed older checks"
     if passes:
         return "changed since it passed"
     return "failing" if checked else "started"

@@ -14,11 +14,17 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from groundup.course.parts.table import PARTS, Part
-from groundup.course.progress import progress, sha256
+from groundup.course.parts.table import Part
+from groundup.course.progress import State, progress
 from groundup.course.workspace import Workspace
 
-__all__ = ["Swaps", "install_swaps"]
+__all__ = ["Swaps", "find_swaps", "install_swaps"]
+
+# Why a file that was swapped in does not serve, and which command mends that; by its state.
+WHY_NOT: dict[State, tuple[str, str]] = {
+    "not started": ("is gone", "start"),
+    "passed older checks": ("passed, but the checks have changed since", "check"),
+}
 
 
 class Swaps(MetaPathFinder):
@@ -44,35 +50,52 @@ class Swaps(MetaPathFinder):
     def run(self, module: ModuleType) -> None:
         """Fill a module from the learner's file, or from the reference where that fails."""
         part, file, passed = self._files[module.__name__]
+        empty = dict(vars(module))
         try:
             source = file.read_bytes()
             if hashlib.sha256(source).hexdigest() != passed:
                 raise ImportError("it changed since it passed")
             module.__file__ = str(file)
             exec(compile(source, str(file), "exec"), vars(module))
-        except Exception as error:  # whatever it is: a broken file never stops the app
-            self._give_up(module.__name__, f"{type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # a broken file never stops the app
+            self._give_up(module.__name__, error)
+            vars(module).clear()
+            vars(module).update(empty, __file__=str(part.reference))
             exec(compile(part.reference.read_bytes(), str(part.reference), "exec"), vars(module))
 
     def blame(self, error: BaseException) -> bool:
-        """Whether an error passed through a learner's file; that part is then the reference's.
+        """Whether a learner's code may have caused ``error``; the reference then takes its place.
+
+        The parts whose files the error passed through are to blame. If there are none, all are:
+        a wrong result breaks what is done with it. If it was the library after all, the same error
+        comes again.
 
         Modules that hold on to the learner's are forgotten, and have to be imported anew.
         """
-        frames = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-        guilty = [name for name, (_, file, _) in self._files.items() if str(file) in frames]
+        through = [name for name in self._files if self._line(name, error)]
+        guilty = through or list(self._files)
         for name in guilty:
-            self._give_up(name, f"{type(error).__name__}: {error}")
+            self._give_up(name, error)
         if guilty:
             rooms = ("groundup.tokenizers", "groundup.models", "groundup.engine")
             for name in [name for name in sys.modules if name.startswith(rooms)]:
                 del sys.modules[name]
         return bool(guilty)
 
-    def _give_up(self, name: str, why: str) -> None:
+    def _line(self, name: str, error: BaseException) -> int | None:
+        """The last line of the learner's file that an error passed through, if any."""
+        _, file, _ = self._files[name]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(file)]
+        return lines[-1] if lines else None
+
+    def _give_up(self, name: str, error: BaseException) -> None:
+        line = self._line(name, error)
         part, file, _ = self._files.pop(name)
+        where = f" at line {line}" if line else ""
+        what = " ".join(f"{type(error).__name__}: {error}".split())
         self.problems.append(
-            f"{part.id}: your {file.name} does not serve ({why}); the reference does"
+            f"{part.id}: your {file.name} failed{where} ({what}), so the reference serves"
         )
 
 
@@ -87,30 +110,36 @@ class _LearnersFile(Loader):
         self._swaps.run(module)
 
 
+def find_swaps(workspace: Workspace | None) -> Swaps:
+    """The learner's parts that are swapped in and pass as they are now; not yet in place."""
+    files: dict[str, tuple[Part, Path, str]] = {}
+    problems: list[str] = []
+    if workspace is None:
+        return Swaps(files, problems)
+    for state in progress(workspace).values():
+        if not state.swapped:
+            continue
+        part, file = state.part, workspace.file(state.part)
+        if state.state == "passed" and state.sha256:
+            files[part.module] = (part, file, state.sha256)
+        else:
+            what, command = WHY_NOT.get(state.state, ("has changed and not passed since", "check"))
+            problems.append(
+                f"{part.id}: your {file.name} {what}, so the reference serves: "
+                f"run `groundup {command} {part.id}`"
+            )
+    return Swaps(files, problems)
+
+
 def install_swaps(workspace: Workspace | None) -> Swaps:
-    """Put the learner's passed and swapped parts in place, before the library is imported.
+    """Put them in place, before the library is imported.
 
     Raises:
         RuntimeError: a module that is to be swapped was imported before.
     """
-    files: dict[str, tuple[Part, Path, str]] = {}
-    problems: list[str] = []
-    if workspace is not None:
-        for part_id, state in progress(workspace).items():
-            part = PARTS[part_id]
-            file = workspace.file(part)
-            if not state.swapped:
-                continue
-            if state.state != "passed":
-                what = {"not started": "is gone"}.get(state.state, "has changed and not passed since")
-                problems.append(
-                    f"{part.id}: your {file.name} {what}, so the reference serves: "
-                    f"run `groundup check {part.id}`"
-                )
-            elif part.module in sys.modules:
-                raise RuntimeError(f"{part.module} was imported before it could be swapped")
-            else:
-                files[part.module] = (part, file, sha256(file))
-    swaps = Swaps(files, problems)
+    swaps = find_swaps(workspace)
+    for part in swaps.parts:
+        if part.module in sys.modules:
+            raise RuntimeError(f"{part.module} was imported before it could be swapped")
     sys.meta_path.insert(0, swaps)
     return swaps

@@ -31,9 +31,9 @@ class Workspace:
         """
         self.root = root
         self.events_file = root / "events.jsonl"
-        if not self.events_file.is_file() or self.events()[:1] == []:
+        if not self.events_file.is_file():
             raise GroundupError(f"{root} is not a workspace: make one with `groundup init {root}`")
-        if self.events()[0]["event"] != "init":
+        if [event["event"] for event in self.events()[:1]] != ["init"]:
             raise GroundupError(
                 f"{self.events_file} does not begin with an init event, so {root} is not a "
                 f"workspace: make one elsewhere with `groundup init FOLDER`"
@@ -43,7 +43,15 @@ class Workspace:
         return read_events(self.events_file)
 
     def log(self, kind: str, **facts: object) -> None:
-        append_event(self.events_file, kind, **facts)
+        """Record an event.
+
+        Raises:
+            GroundupError: it cannot be written.
+        """
+        try:
+            append_event(self.events_file, kind, **facts)
+        except OSError as error:
+            raise _cannot_write(error, self.events_file) from None
 
     def file(self, part: Part) -> Path:
         """Where the learner writes this part."""
@@ -75,7 +83,7 @@ class Workspace:
         """
         file = self.file(part)
         if not file.exists():
-            write_text(file, stub_of(part.reference.read_text("utf-8")))
+            self._write_stub(part)
             self.log("start", part=part.id)
         return file
 
@@ -86,14 +94,24 @@ class Workspace:
             Where the file is kept now.
         """
         file = self.started_file(part)
-        backups = self.root / "backups"
-        backups.mkdir(exist_ok=True)
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-        backup = backups / f"{part.stem}-{stamp}.py"
-        shutil.copy2(file, backup)
-        write_text(file, stub_of(part.reference.read_text("utf-8")))
+        backup = self.root / "backups" / f"{part.stem}-{stamp}.py"
+        try:
+            backup.parent.mkdir(exist_ok=True)
+            shutil.copy2(file, backup)
+        except OSError as error:
+            raise _cannot_write(error, backup) from None
+        self._write_stub(part)
         self.log("reset", part=part.id, backup=backup.name)
         return backup
+
+    def _write_stub(self, part: Part) -> None:
+        file = self.file(part)
+        try:
+            file.parent.mkdir(exist_ok=True)
+            write_text(file, stub_of(part.reference.read_text("utf-8")))
+        except OSError as error:
+            raise _cannot_write(error, file) from None
 
 
 def init_workspace(root: Path) -> Workspace:
@@ -102,23 +120,30 @@ def init_workspace(root: Path) -> Workspace:
     Raises:
         GroundupError: the folder holds other things, or cannot be written.
     """
-    root = root.expanduser().resolve()
-    if root.is_file():
-        raise GroundupError(f"{root} is a file: name a folder that is new or empty")
-    if root.is_dir() and any(root.iterdir()) and not (root / "events.jsonl").exists():
-        raise GroundupError(f"{root} is not empty: name a folder that is new or empty")
     try:
+        root = root.expanduser().resolve()
+        pointer = _pointer()
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        if root.exists() and not root.is_dir():
+            raise GroundupError(f"{root} is a file: name a folder that is new or empty")
+        if root.is_dir() and not (root / "events.jsonl").exists():
+            # What an interrupted call left is ours, and a hidden file (.git) is in nobody's way.
+            others = {p.name for p in root.iterdir() if p.name[0] != "."} - {"parts", *TEMPLATES}
+            if others:
+                raise GroundupError(f"{root} is not empty: name a folder that is new or empty")
         (root / "parts").mkdir(parents=True, exist_ok=True)
+        templates = files(__package__) / "workspace_templates"
         for name in TEMPLATES:
             if not (root / name).exists():
-                write_text(root / name, (files(__package__) / "workspace_templates" / name).read_text("utf-8"))
+                write_text(root / name, (templates / name).read_text("utf-8"))
         if not (root / "events.jsonl").exists():  # last: with it, the folder is a workspace
             append_event(root / "events.jsonl", "init", version=groundup.__version__)
         workspace = Workspace(root)
-        home().mkdir(parents=True, exist_ok=True)
-        write_text(_pointer(), f"{root}\n")
+        write_text(pointer, f"{root}\n")
     except OSError as error:
-        raise GroundupError(f"cannot make a workspace in {root}: {error.strerror}") from None
+        raise _cannot_write(error, root) from None
+    except RuntimeError:  # what pathlib raises for a user that is not there
+        raise GroundupError(f"{root} names a home folder that is not there") from None
     return workspace
 
 
@@ -131,7 +156,12 @@ def find_workspace() -> Workspace | None:
         GroundupError: ``$GROUNDUP_WORKSPACE`` names a folder that is not one.
     """
     if named := os.environ.get("GROUNDUP_WORKSPACE"):
-        return Workspace(Path(named).expanduser().resolve())
+        root = Path(named).expanduser().resolve()
+        if not (root / "events.jsonl").is_file():
+            raise GroundupError(
+                f"GROUNDUP_WORKSPACE names {root}, which is not a workspace: correct or unset it"
+            )
+        return Workspace(root)
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "events.jsonl").is_file() and (folder / "parts").is_dir():
@@ -146,3 +176,6 @@ def find_workspace() -> Workspace | None:
 def _pointer() -> Path:
     return home() / "workspace"
 
+
+def _cannot_write(error: OSError, path: Path) -> GroundupError:
+    return GroundupError(f"cannot write {error.filename or path}: {error.strerror}")

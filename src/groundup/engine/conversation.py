@@ -80,7 +80,7 @@ class Conversation:
         if len(prompt) >= context:
             raise GroundupError(
                 f"with this message the conversation is {len(prompt):,} tokens long, and the "
-                f"model reads at most {context - 1:,}: send less, or start anew with /reset"
+                f"model reads at most {context - 1:,}: shorten it, or begin a new conversation"
             )
         # Of what was read before, the common beginning is still right; the last token of the
         # prompt is always read anew, because its output chooses the first new one.

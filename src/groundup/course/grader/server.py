@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import time
 from pathlib import Path
 
 from groundup.course.grader.child import load_checks
@@ -20,6 +21,7 @@ from groundup.course.parts.table import PARTS
 __all__ = ["serve"]
 
 IDLE_SECONDS = 1800.0
+POLL_SECONDS = 2.0  # how often it looks whether its address is still there
 REQUEST_BYTES = 65536
 
 
@@ -34,25 +36,46 @@ def serve(address: GraderAddress, idle_seconds: float = IDLE_SECONDS) -> None:
         unready = address.socket.with_suffix(f".{os.getpid()}")
         listener.bind(str(unready))
         listener.listen()
+        listener.settimeout(min(POLL_SECONDS, idle_seconds))
+        mine = unready.stat().st_ino
         unready.rename(address.socket)
-        listener.settimeout(idle_seconds)
-        try:
-            while address.socket.exists():
-                try:
-                    connection, _ = listener.accept()
-                except TimeoutError:
-                    break
-                with connection:
-                    _answer(connection)
-        finally:
-            address.socket.unlink(missing_ok=True)
+        deadline = time.monotonic() + idle_seconds
+        while time.monotonic() < deadline and _inode(address.socket) == mine:
+            if _answer_next(listener):
+                deadline = time.monotonic() + idle_seconds
+        if _inode(address.socket) == mine:
+            address.socket.unlink()
+        listener.settimeout(0)
+        while _answer_next(listener):  # who connected before the address was gone
+            pass
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _answer_next(listener: socket.socket) -> bool:
+    """Answer the next request; False if none came in the listener's time."""
+    try:
+        connection, _ = listener.accept()
+    except (TimeoutError, BlockingIOError):
+        return False
+    with connection:
+        _answer(connection)
+    return True
 
 
 def _answer(connection: socket.socket) -> None:
     connection.settimeout(10)
     try:
         with connection.makefile("rb") as lines:
-            request = json.loads(lines.readline(REQUEST_BYTES))
+            line = lines.readline(REQUEST_BYTES)
+        if not line.endswith(b"\n"):
+            return  # who asked was ended before it had
+        request = json.loads(line)
         for result in judge(
             request["part"],
             Path(request["file"]),
@@ -79,4 +102,5 @@ def _closed(connection: socket.socket) -> bool:
 
 
 if __name__ == "__main__":
+    os.chdir("/")  # not to keep in use the folder in which the first check was asked for
     serve(GraderAddress(Path(sys.argv[1])))

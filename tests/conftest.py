@@ -1,0 +1,104 @@
+"""Tests work in a home and a runtime folder of their own; only fetched models are the user's."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from groundup.course.parts.table import PARTS
+from groundup.course.progress import checks_sha256, sha256
+from groundup.course.workspace import Workspace, init_workspace
+from groundup.home import home
+
+# Another solution of the part, not the reference's: one product for each head, a whole mask.
+ATTENTION = '''\
+"""A learner's attention."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["attention"]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor:
+    B, H, T, D = q.shape
+    H_kv, S = k.shape[1], k.shape[2]
+    if k.shape != v.shape or k.shape[0] != B or k.shape[3] != D or H % H_kv:
+        raise ValueError("the shapes do not fit")
+    if causal and T > S:
+        raise ValueError("more queries than keys")
+    heads = []
+    for h in range(H):
+        g = h // (H // H_kv)
+        scores = torch.einsum("btd,bsd->bts", q[:, h], k[:, g]) / D**0.5
+        if causal:
+            seen = torch.arange(S)[None] <= torch.arange(T)[:, None] + S - T
+            scores = scores.where(seen, torch.tensor(-torch.inf, dtype=scores.dtype))
+        heads.append(torch.einsum("bts,bsd->btd", scores.softmax(-1), v[:, g]))
+    return torch.stack(heads, dim=1)
+'''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_home() -> Iterator[None]:
+    models = home() / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        # Short, because sockets lie in it. Warm graders end when it is gone.
+        folder = Path(tempfile.mkdtemp(prefix="gu-"))
+        (folder / "home").mkdir()
+        (folder / "home" / "models").symlink_to(models)
+        (folder / "run").mkdir(mode=0o700)
+        patch.setenv("GROUNDUP_HOME", str(folder / "home"))
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        patch.delenv("GROUNDUP_WORKSPACE", raising=False)
+        yield
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of this test alone: it does not know the workspaces of others."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "models").symlink_to((home() / "models").resolve())
+    monkeypatch.setenv("GROUNDUP_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An empty workspace, and the one that commands use."""
+    made = init_workspace(tmp_path / "workspace")
+    monkeypatch.setenv("GROUNDUP_WORKSPACE", str(made.root))
+    return made
+
+
+@pytest.fixture(name="attention_source")
+def attention_source_fixture() -> str:
+    return ATTENTION
+
+
+@pytest.fixture
+def swapped_attention(workspace: Workspace) -> Callable[[str], Path]:
+    """Makes a source the learner's attention: recorded as passed, and swapped in."""
+
+    def put(source: str) -> Path:
+        part = PARTS["attention"]
+        file = workspace.file(part)
+        file.write_text(source)
+        record = {"sha256": sha256(file), "checks_sha256": checks_sha256(part)}
+        workspace.log("check", part=part.id, **record, passed=True, failed=[])
+        workspace.log("swap", part=part.id)
+        return file
+
+    return put
+
+
+@pytest.fixture(name="environment")
+def environment_fixture() -> dict[str, str]:
+    """Of commands in processes of their own, with one thread each: machines may be busy."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
