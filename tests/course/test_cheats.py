@@ -74,6 +74,7 @@ ALWAYS = {
     "reference_if_allowed": "imports the reference groundup.models.attention",
     "reference_import": "imports the reference groundup.models.attention",
     "reference_importlib": "imports the reference groundup.models.attention",
+    "reference_of_its_loader": "imports the reference groundup.models.attention",
     "reference_read_by_copy": "reads the reference solution",
     "reference_read_by_linecache": "reads the reference solution",
     "reference_read_by_link": "reads the reference solution",
@@ -81,6 +82,7 @@ ALWAYS = {
     "reference_read_by_open": "reads the reference solution",
     "reference_read_by_os": "reads the reference solution",
     "reference_read_by_path": "reads the reference solution",
+    "refused_by_torch": "NotImplementedError: Cannot copy out of meta tensor",
     "remove": "changes files or folders",
     "remove_tree": "changes files or folders",
     "replace_allclose": "replaces torch.allclose",
@@ -295,9 +297,9 @@ def test_checking_stops_when_nobody_waits(tmp_path: Path, processes: list[int]) 
     shutil.copy(CHEATS / "hang_unwatched.py", tmp_path / "attention.py")
     start = time.monotonic()
     waiting = iter([False, False, True])
-    found = list(judge("attention", tmp_path / "attention.py", seconds=300,
+    found = list(judge("attention", tmp_path / "attention.py", seconds=60,
                        gone=lambda: next(waiting, True)))  # fmt: skip
-    assert time.monotonic() - start < 150
+    assert time.monotonic() - start < 30
     assert [result.status for result in found] == ["fatal"]
 
 
