@@ -37,6 +37,7 @@ REPORT = 3  # the file descriptor that takes the result; beyond it none is open
 LOST = 71  # exit status when it was closed
 MEMORY = 2 << 30  # bytes beyond what the process has when it starts
 FILE_SIZE = 16 << 20  # bytes that can be printed
+MESSAGE = 4000  # characters kept of a message, which may hold the learner's own text
 
 _write, _exit, _dumps = os.write, os._exit, json.dumps  # as they are before a learner's code runs
 
@@ -115,7 +116,7 @@ def _run_check(part_id: str, check: str, file: Path) -> CheckResult:
             message = "\n".join(acts)
     elif status == "passed" and not tested.loaded:
         status, message = "failed", "this check never used the part: that is a defect of the check"
-    return CheckResult(check, title_of(function), status, message, seconds=seconds)
+    return CheckResult(check, title_of(function), status, message[:MESSAGE], seconds=seconds)
 
 
 def _outcome(
@@ -133,7 +134,7 @@ def _outcome(
         return "failed", f"the code ends the program (sys.exit){where(error, file)}"
     except BaseException as error:
         place = where(error, file)
-        if isinstance(error, NotImplementedError) and not str(error):  # torch's have a text
+        if isinstance(error, NotImplementedError) and not error.args:  # torch's have a text
             return "failed", f"this is not written yet{place}"
         if beyond := _beyond_limits(error):
             return "failed", beyond + place
@@ -149,7 +150,9 @@ def _outcome(
 def _beyond_limits(error: BaseException | None) -> str:
     # torch has no exception of its own for memory.
     torch_words = ("can't allocate memory", "bad_alloc")
-    if isinstance(error, MemoryError) or any(words in str(error) for words in torch_words):
+    if isinstance(error, MemoryError) or (
+        error is not None and any(words in described(error) for words in torch_words)
+    ):
         return f"the code wants more memory than {MEMORY >> 30} GiB"
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
         return f"the code prints more than {FILE_SIZE >> 20} MiB"
