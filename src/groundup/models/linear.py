@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit, prange, set_num_threads
+from numba import config, njit, prange, set_num_threads
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -38,7 +38,7 @@ def matrix_vector_bf16(weight: NDArray[np.uint16], x: NDArray[np.float32]) -> ND
     return y
 
 
-set_num_threads(torch.get_num_threads())
+set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))
 
 
 class Linear(nn.Linear):
