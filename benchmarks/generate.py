@@ -12,7 +12,9 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -26,27 +28,22 @@ from groundup.models.llama import Llama
 from groundup.models.llama_from_gguf import llama_from_gguf
 
 
-def seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[..., object], *arguments: int) -> float:
     start = time.perf_counter()
-    call()
+    call(*arguments)
     return time.perf_counter() - start
 
 
-def ours(model: Llama, prompt: list[int], new: int) -> Callable[[], object]:
-    return lambda: list(generate(model, prompt, SamplingParams(), max_tokens=new))
+def ours(model: Llama, prompt: list[int], new: int) -> list[int]:
+    return list(generate(model, prompt, SamplingParams(), max_tokens=new))
 
 
-def theirs(model: torch.nn.Module, prompt: list[int], new: int) -> Callable[[], object]:
+def theirs(model: Any, prompt: list[int], new: int) -> object:
     ids = torch.tensor([prompt])
-    mask = torch.ones_like(ids)
-    run: Callable[..., object] = model.generate  # type: ignore[assignment]
-
-    def call() -> object:
-        with torch.inference_mode():
-            return run(ids, attention_mask=mask, do_sample=False, max_new_tokens=new,
-                       min_new_tokens=new, eos_token_id=None, pad_token_id=0)  # fmt: skip
-
-    return call
+    with torch.inference_mode():
+        return model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False,
+                              max_new_tokens=new, min_new_tokens=new, eos_token_id=None,
+                              pad_token_id=0)  # fmt: skip
 
 
 def read_bandwidth() -> float:
@@ -86,14 +83,16 @@ def main() -> None:
         name = str(dtype).removeprefix("torch.")
         for length in map(int, arguments.prompts.split(",")):
             prompt = torch.randint(3, 49000, (length,), generator=torch.manual_seed(0)).tolist()
+            runs: list[Callable[[int], object]] = [
+                partial(ours, mine, prompt),
+                partial(theirs, other, prompt),
+            ]
             prefill: list[list[float]] = [[], []]
             decode: list[list[float]] = [[], []]
             for round in range(arguments.rounds + 1):  # the first one warms up
-                for which, make in enumerate(
-                    (lambda n: ours(mine, prompt, n), lambda n: theirs(other, prompt, n))
-                ):
-                    first = seconds(make(1))
-                    whole = seconds(make(1 + arguments.new))
+                for which, run in enumerate(runs):
+                    first = seconds(run, 1)
+                    whole = seconds(run, 1 + arguments.new)
                     if round:
                         prefill[which].append(length / first)
                         decode[which].append(arguments.new / (whole - first))

@@ -1,4 +1,4 @@
-"""Rooms import only from rooms above them in this list, and importing one never imports torch early."""
+"""Rooms import only from rooms above them, and the command line starts without torch."""
 
 import ast
 import subprocess
@@ -64,7 +64,7 @@ def test_rooms_import_only_from_rooms_above(room: str) -> None:
     assert not found
 
 
-def test_the_check_sees_an_import_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_from_below_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted = tmp_path / "models" / "planted.py"
     planted.parent.mkdir()
     planted.write_text("def f():\n    from ..course import parts\n    import groundup.cli.chat\n")
@@ -73,7 +73,9 @@ def test_the_check_sees_an_import_from_below(tmp_path: Path, monkeypatch: pytest
 
 
 def test_every_module_is_in_a_room() -> None:
-    entries = {p.stem for p in SOURCE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    entries = {
+        p.stem for p in SOURCE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
+    }
     assert entries - set(ROOMS) - FOUNDATIONS <= {"__init__", "__main__"}
 
 

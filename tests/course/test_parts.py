@@ -1,4 +1,4 @@
-"""For every part: the reference passes all its checks, the stub none, and no planted mistake all."""
+"""Of every part the reference passes all checks, the stub none, and no planted mistake all."""
 
 import importlib
 import re

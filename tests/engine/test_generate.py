@@ -1,7 +1,5 @@
 """Generation with the cache against generation without it."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -20,7 +18,7 @@ SAMPLED = SamplingParams(
 
 
 @pytest.fixture(scope="module")
-def model() -> Iterator[Llama]:
+def model() -> Llama:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocabulary=211, dim=32, hidden_dim=64, layers=3, heads=4, kv_heads=2, head_dim=8,
@@ -30,7 +28,7 @@ def model() -> Iterator[Llama]:
     for weight in model.parameters():
         if weight.ndim == 2:
             weight.mul_(4)  # far from uniform, so that greedy choices are clear
-    yield model
+    return model
 
 
 @pytest.mark.parametrize("params", [GREEDY, SAMPLED], ids=["greedy", "sampled"])

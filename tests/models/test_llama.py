@@ -220,9 +220,7 @@ def largest_error(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).abs().max())
 
 
-def test_weights_equal_those_that_transformers_reads(
-    ours: Llama, theirs: torch.nn.Module
-) -> None:
+def test_weights_equal_those_that_transformers_reads(ours: Llama, theirs: torch.nn.Module) -> None:
     state = ours.state_dict()
     for name, weight in theirs.state_dict().items():
         assert torch.equal(state[name.removeprefix("model.")], weight), name

@@ -85,7 +85,7 @@ def generate(
 def generate_uncached(
     model: Llama, prompt: Sequence[int], params: SamplingParams, max_tokens: int
 ) -> list[int]:
-    """As `generate`, reading everything again for each token: slow, plain, the oracle of the rest."""
+    """As `generate`, reading all of the text again for each token: plain, slow, the oracle."""
     sampler = Sampler(params)
     ids = torch.tensor(prompt, device=model.embed_tokens.weight.device)
     for _ in range(max_tokens):

@@ -58,7 +58,7 @@ class Linear(nn.Linear):
             if x.numel() == self.in_features and weight.dtype in (torch.float32, torch.bfloat16):
                 y = self._single_row(x)
             elif weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-                # Private, but what torch.compile emits for this layer: eager mode has no public way.
+                # Private, but what torch.compile emits for this layer; there is no public way.
                 y = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
             else:
                 y = F.linear(x.to(weight.dtype), weight).to(x.dtype)

@@ -5,7 +5,7 @@ between them, cut it into words, and merge the bytes of each word.
 """
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -126,7 +126,7 @@ class Tokenizer:
 
     def encode_chat(
         self,
-        messages: list[dict[str, Any]],
+        messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = True,
         **variables: Any,
     ) -> list[int]:

@@ -1,5 +1,6 @@
 """Checks of `groundup.models.attention`. Oracles: torch's fused operation, invariants."""
 
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor
 from groundup.course.grader.compare import assert_close, assert_raises
 
 FLOAT32 = {"rtol": 1e-4, "atol": 1e-6}
-FLOAT64 = {"rtol": 1e-9, "atol": 1e-12}
 
 
 def inputs(
@@ -30,7 +30,7 @@ def check_multi_head(part: ModuleType) -> None:
     """Multi-head: equals torch's fused attention"""
     q, k, v = inputs(2, 4, 4, 7, 7, 16)
     expected = oracle(q, k, v)
-    assert_close(part.attention(q, k, v), expected, **FLOAT32)
+    assert_close(part.attention(q, k, v), expected, what="the output", **FLOAT32)
 
 
 def check_grouped_queries(part: ModuleType) -> None:
@@ -81,19 +81,21 @@ def check_large_scores(part: ModuleType) -> None:
 def check_bfloat16(part: ModuleType) -> None:
     """bfloat16 in, bfloat16 out, near the exact result"""
     cases = [inputs(2, 4, 2, T, 40, 16, torch.bfloat16) for T in (40, 1)]
-    expected = [oracle(*(x.double() for x in case)).bfloat16() for case in cases]
+    expected = [
+        oracle(case[0].double(), case[1].double(), case[2].double()).bfloat16() for case in cases
+    ]
     for case, want in zip(cases, expected, strict=True):
         assert_close(part.attention(*case), want, rtol=0.02, atol=0.02)
 
 
 def check_gradients(part: ModuleType) -> None:
     """Gradients of q, k and v, in float64"""
-    case = [x.requires_grad_() for x in inputs(2, 4, 2, 5, 6, 8, torch.float64)]
+    q, k, v = (x.requires_grad_() for x in inputs(2, 4, 2, 5, 6, 8, torch.float64))
     weight = torch.randn(2, 4, 5, 8, dtype=torch.float64)
-    expected = torch.autograd.grad((oracle(*case) * weight).sum(), case)
-    got = torch.autograd.grad((part.attention(*case) * weight).sum(), case)
+    expected = torch.autograd.grad((oracle(q, k, v) * weight).sum(), (q, k, v))
+    got = torch.autograd.grad((part.attention(q, k, v) * weight).sum(), (q, k, v))
     for name, actual, want in zip("qkv", got, expected, strict=True):
-        assert_close(actual, want, what=f"the gradient of {name}", **FLOAT64)
+        assert_close(actual, want, rtol=1e-9, atol=1e-12, what=f"the gradient of {name}")
 
 
 def check_new_values_in_the_same_tensor(part: ModuleType) -> None:
@@ -101,7 +103,7 @@ def check_new_values_in_the_same_tensor(part: ModuleType) -> None:
     q, k, v = inputs(1, 2, 2, 4, 4, 8)
     first = oracle(q, k, v)
     changed = oracle(q, k, -v)
-    assert_close(part.attention(q, k, v), first, **FLOAT32)
+    assert_close(part.attention(q, k, v), first, what="at first, the output", **FLOAT32)
     v.neg_()
     assert_close(part.attention(q, k, v), changed, what="after v changed, the output", **FLOAT32)
 
@@ -120,7 +122,7 @@ def check_bad_input(part: ModuleType) -> None:
         assert_raises(ValueError, lambda case=case: part.attention(*case), when)  # type: ignore[misc]
 
 
-def workload(part: ModuleType, size: int) -> object:
+def workload(part: ModuleType, size: int) -> Callable[[], object]:
     """What ``--bench`` times: T = S = size in a model of SmolLM2's shape."""
     q, k, v = inputs(1, 9, 3, size, size, 64)
     return lambda: part.attention(q, k, v)

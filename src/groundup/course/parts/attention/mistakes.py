@@ -33,5 +33,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "return torch.cat(outputs, dim=2).float()",
     ),
     "no check of the heads": ("if H % H_kv:", "if False:"),
-    "only the last block is returned": ("torch.cat(outputs, dim=2)", "outputs[-1][:, :, -1:].expand(B, H, T, D)"),
+    "only the last query is returned": (
+        "torch.cat(outputs, dim=2)",
+        "outputs[-1][:, :, -1:].expand(B, H, T, D)",
+    ),
 }  # fmt: skip
