@@ -95,16 +95,22 @@ def test_reading_in_pieces_with_a_cache_changes_nothing(config: Any, tmp_path: P
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=0, atol=1e-4)
 
 
-def test_bfloat16_matrices_stay_near_float32(tmp_path: Path) -> None:
-    save_random(CONFIGS["qwen3"], tmp_path)
-    wide = llama_from_hugging_face(tmp_path)
-    narrow = llama_from_hugging_face(tmp_path, torch.bfloat16)
+def test_tied_embeddings_are_one_parameter(tmp_path: Path) -> None:
+    save_random(CONFIGS["llama, tied"], tmp_path)
+    model = llama_from_hugging_face(tmp_path)
+    assert model.lm_head.weight is model.embed_tokens.weight
+
+
+def test_bfloat16_matrices_cost_less_than_bfloat16_throughout(tmp_path: Path) -> None:
+    theirs = save_random(CONFIGS["qwen3"], tmp_path)
+    ours = llama_from_hugging_face(tmp_path, torch.bfloat16)
     ids = torch.randint(0, 97, (1, 30))
     with torch.inference_mode():
-        expected, got = wide(ids), narrow(ids)
+        exact = theirs(ids).logits
+        got = ours(ids)
+        throughout = theirs.bfloat16()(ids).logits.float()
     assert got.dtype == torch.float32
-    error = (got - expected).norm() / expected.norm()
-    assert 1e-4 < error < 0.03  # rounded, and no more than that
+    assert 0 < (got - exact).norm() < (throughout - exact).norm()
 
 
 def test_gradients_equal_those_of_transformers(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ class Linear(nn.Linear):
             else:
                 y = F.linear(x.to(weight.dtype), weight).to(x.dtype)
             return y if self.bias is None else y + self.bias
-        return F.linear(x.to(weight.dtype), weight, self.bias).to(x.dtype)
+        bias = None if self.bias is None else self.bias.to(weight.dtype)
+        return F.linear(x.to(weight.dtype), weight, bias).to(x.dtype)
 
     def _single_row(self, x: Tensor) -> Tensor:
         kernel = matrix_vector if self.weight.dtype == torch.float32 else matrix_vector_bf16

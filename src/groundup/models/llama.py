@@ -1,11 +1,13 @@
 """The Llama transformer, and its relatives: SmolLM, Qwen2 and Qwen3."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from groundup.errors import GroundupError
 from groundup.models.attention import attention
 from groundup.models.linear import Linear
 from groundup.models.rms_norm import RMSNorm
@@ -78,13 +80,14 @@ class Attention(nn.Module):
         k = self.k_proj(x).view(B, T, -1, self.head_dim)
         v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H_kv, T, D)
         if self.q_norm is not None and self.k_norm is not None:
-            q, k = self.q_norm(q), self.k_norm(k)
+            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
         q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, D), (B, H_kv, T, D)
         if self.rotary:
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)  # (B, H_kv, S, D)
-        out: Tensor = self.o_proj(attention(q, k, v).transpose(1, 2).reshape(B, T, -1))
+        attended = attention(q.to(k.dtype), k, v)  # (B, H, T, D); the cache may be wider
+        out: Tensor = self.o_proj(attended.transpose(1, 2).reshape(B, T, -1))
         return out
 
 
@@ -100,8 +103,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
         """``x`` (B, T, dim); returns the same shape."""
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache)
-        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        # Several rows are multiplied in the matrices' dtype: they are converted here, once, and not
+        # again before each matrix. A single row stays wide (see Linear).
+        narrow = x.dtype if x.shape[:-1].numel() == 1 else self.self_attn.q_proj.weight.dtype
+        x = x + self.self_attn(self.input_layernorm(x).to(narrow), cos, sin, cache)
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x).to(narrow))
         return out
 
 
@@ -129,6 +135,26 @@ class Llama(nn.Module):
             if config.rotary_scaling is not None:
                 frequencies = scale_frequencies(frequencies, config.rotary_scaling)
         self.register_buffer("frequencies", frequencies, persistent=False)
+
+    @classmethod
+    def from_state(cls, config: LlamaConfig, state: dict[str, Tensor], source: Path) -> "Llama":
+        """A model with these weights, which it takes over, ready to generate.
+
+        Raises:
+            GroundupError: weights are missing, unknown or of another shape; names ``source``.
+        """
+        with torch.device("meta"):
+            model = cls(config)
+        if config.tied_embeddings and "embed_tokens.weight" in state:
+            state = state | {"lm_head.weight": state["embed_tokens.weight"]}
+        try:
+            model.load_state_dict(state, assign=True)
+        except RuntimeError as error:  # torch lists the names on lines of their own
+            what = " ".join(str(error).split())
+            raise GroundupError(f"{source} does not hold a whole model: {what}") from None
+        if config.tied_embeddings:  # assigning made two parameters of one
+            model.lm_head.weight = model.embed_tokens.weight
+        return model.requires_grad_(False).eval()
 
     @property
     def dtype(self) -> torch.dtype:

@@ -49,15 +49,7 @@ def llama_from_gguf(file: GGUFFile, dtype: torch.dtype = torch.float32) -> Llama
             weight = _weight(tensor, file.metadata["general.architecture"], config)
             kept = torch.float32 if weight.ndim == 1 else dtype  # norms and biases stay wide
             state[_our_name(name)] = torch.from_numpy(weight).to(kept)
-    if config.tied_embeddings:
-        state["lm_head.weight"] = state["embed_tokens.weight"]
-    with torch.device("meta"):
-        model = Llama(config)
-    try:
-        model.load_state_dict(state, assign=True)
-    except RuntimeError as error:  # torch lists the names that are missing, unknown or misshapen
-        raise GroundupError(f"{file.path} does not hold a whole model: {error}") from None
-    return model.requires_grad_(False).eval()
+    return Llama.from_state(config, state, file.path)
 
 
 def _config(file: GGUFFile) -> LlamaConfig:

@@ -36,15 +36,7 @@ def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) ->
         name.removeprefix("model."): w.to(torch.float32 if w.ndim == 1 else dtype)
         for name, w in _weights(folder).items()
     }
-    if config.tied_embeddings and "embed_tokens.weight" in state:
-        state["lm_head.weight"] = state["embed_tokens.weight"]
-    with torch.device("meta"):
-        model = Llama(config)
-    try:
-        model.load_state_dict(state, assign=True)
-    except RuntimeError as error:  # torch lists the names that are missing, unknown or misshapen
-        raise GroundupError(f"{folder} does not hold a whole model: {error}") from None
-    return model.requires_grad_(False).eval()
+    return Llama.from_state(config, state, folder)
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
