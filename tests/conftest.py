@@ -99,6 +99,6 @@ def swapped_attention(workspace: Workspace) -> Callable[[str], Path]:
 
 
 @pytest.fixture(name="environment")
-def environment_fixture() -> dict[str, str]:
+def environment_fixture() -> Callable[[], dict[str, str]]:
     """Of commands in processes of their own, with one thread each: machines may be busy."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
+    return lambda: {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}

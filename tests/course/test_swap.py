@@ -15,6 +15,7 @@ from groundup.course.swap import Swaps, find_swaps
 from groundup.course.workspace import Workspace
 
 Put = Callable[[str], Path]
+Environment = Callable[[], dict[str, str]]
 
 # Imports the model on the learner's parts and tells which function it holds.
 PROBE = """
@@ -32,10 +33,10 @@ print(json.dumps({
 """
 
 
-def probe(environment: dict[str, str], program: str = PROBE, **more: str) -> dict[str, Any]:
+def probe(environment: Environment, program: str = PROBE, **more: str) -> dict[str, Any]:
     run = subprocess.run(
         [sys.executable, "-c", program],
-        env=environment | more,
+        env=environment() | more,
         capture_output=True,
         text=True,
         timeout=120,
@@ -51,7 +52,7 @@ def served(workspace: Workspace) -> tuple[list[str], list[str]]:
 
 
 def test_the_model_holds_the_learners_function(
-    swapped_attention: Put, attention_source: str, environment: dict[str, str]
+    swapped_attention: Put, attention_source: str, environment: Environment
 ) -> None:
     file = swapped_attention(attention_source)
     found = probe(environment)
@@ -61,7 +62,7 @@ def test_the_model_holds_the_learners_function(
 
 
 def test_without_a_swap_the_model_holds_the_reference(
-    workspace: Workspace, environment: dict[str, str]
+    workspace: Workspace, environment: Environment
 ) -> None:
     workspace.start(PARTS["attention"])
     assert probe(environment)["code"] == str(PARTS["attention"].reference)
@@ -116,7 +117,7 @@ def test_a_pass_of_older_checks_does_not_serve(
 
 @pytest.mark.parametrize("act", ["raise KeyError('planted')", "raise SystemExit(3)"])
 def test_a_file_that_fails_when_imported_leaves_the_reference_and_no_trace(
-    swapped_attention: Put, environment: dict[str, str], act: str
+    swapped_attention: Put, environment: Environment, act: str
 ) -> None:
     swapped_attention(f"import os\nmine = 1\nif 'PLANTED' in os.environ:\n    {act}\n")
     found = probe(environment, PLANTED="1")
@@ -129,7 +130,7 @@ def test_a_file_that_fails_when_imported_leaves_the_reference_and_no_trace(
 
 
 def test_a_file_that_changes_before_it_is_imported_does_not_serve(
-    swapped_attention: Put, attention_source: str, environment: dict[str, str]
+    swapped_attention: Put, attention_source: str, environment: Environment
 ) -> None:
     file = swapped_attention(attention_source)
     late = f"open({str(file)!r}, 'a').write('# late')\nimport groundup.models.llama as llama"
@@ -171,7 +172,7 @@ print(json.dumps({"blamed": blamed, "problems": swaps.problems, "finite": finite
     ids=["raises", "returns nonsense"],
 )
 def test_a_part_that_fails_while_it_serves_is_replaced(
-    swapped_attention: Put, environment: dict[str, str], body: str, problem: str
+    swapped_attention: Put, environment: Environment, body: str, problem: str
 ) -> None:
     swapped_attention(
         f"__all__ = ['attention']\ndef attention(q, k, v, *, causal=True):\n    {body}\n"

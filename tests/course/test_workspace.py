@@ -145,7 +145,7 @@ def test_the_workspace_is_found_from_below_and_from_elsewhere(
 ) -> None:
     def found() -> Path | None:
         workspace = find_workspace()
-        return workspace and workspace.root
+        return workspace.root if workspace else None
 
     monkeypatch.chdir(tmp_path)
     assert found() is None

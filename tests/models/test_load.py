@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from groundup.errors import GroundupError
 from groundup.models import load
-from groundup.models.fetch import DEFAULT_MODEL, fetch
+from groundup.models.fetch import DEFAULT_MODEL, PACKAGED_MODELS, fetch
 from groundup.models.load import load_model, locate
 
 CONFIG = {
@@ -149,7 +149,7 @@ def test_without_a_network_the_advice_names_what_works_without(
 def test_a_packaged_model_that_was_damaged_is_not_loaded(
     no_network: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = load.PACKAGED_MODELS[DEFAULT_MODEL]
+    model = PACKAGED_MODELS[DEFAULT_MODEL]
     model.path.parent.mkdir(parents=True)
     write_gguf(model.path, "llama")
     said = complaint(DEFAULT_MODEL)

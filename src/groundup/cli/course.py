@@ -147,8 +147,10 @@ def solution(
     chosen = part_named(part)
     workspace = _workspace()
     if not yes:
-        question = f"Show how the library does {chosen.id}? Your record will say so"
-        typer.confirm(question, abort=True, err=True)
+        question = f"Show how the library does {chosen.id}? Your record will say so [y/N]: "
+        typer.echo(question, nl=False, err=True)  # stdout is for the source alone
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise typer.Abort
     workspace.log("solution", part=chosen.id)
     source = chosen.reference.read_text("utf-8")
     if sys.stdout.isatty():
