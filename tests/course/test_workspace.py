@@ -210,6 +210,9 @@ def test_the_state_follows_the_record_and_the_file(
         patch.setattr(progress_module, "checks_sha256", lambda part: "newer")
         assert state(workspace) == "passed older checks"
         assert not progress(workspace)["attention"].ever_passed
+        patch.setattr(sys.modules[__name__], "checks_sha256", lambda part: "newer")
+        record_check(workspace, passed=False)
+        assert state(workspace) == "failing"
     record_check(workspace, passed=False)
     assert state(workspace) == "failing"
     file.unlink()

@@ -95,6 +95,16 @@ def test_a_later_turn_reads_only_what_is_new(chat: Conversation, model: Llama) -
     assert read == [len([STOP, 1, *b"more", STOP, 1]) + 1]  # 1: the last answer's last token
 
 
+def test_what_reads_otherwise_than_it_was_generated_is_read_again(
+    chat: Conversation, model: Llama
+) -> None:
+    said = say(chat, "hello")
+    chat.messages[-1]["content"] = said.upper()  # as when text has other ids than it came from
+    messages = [*chat.messages, {"role": "user", "content": "more"}]
+    prompt = ByteTokenizer().encode_chat(messages)  # type: ignore[arg-type]
+    assert say(chat, "more") == bytes(generate_uncached(model, prompt, GREEDY, 8)).decode()
+
+
 def test_the_same_seed_says_the_same_and_another_seed_something_else(model: Llama) -> None:
     def drawn(seed: int) -> str:
         chat = Conversation(model, ByteTokenizer())  # type: ignore[arg-type]
