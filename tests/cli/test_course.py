@@ -196,6 +196,8 @@ def test_screens_fit_the_terminal(run: Run, workspace: Workspace, columns: str) 
         lines = run(*command.split(), COLUMNS=columns).stdout.splitlines()
         wide = [line for line in lines if len(line) > int(columns) and "/" not in line]
         assert wide == [], command
+    shown = run("status", COLUMNS=columns).stdout.split()
+    assert set(PARTS) <= set(shown)  # whole names: they have to be typed
 
 
 def test_doctor_finds_nothing_wrong_with_a_sound_installation(

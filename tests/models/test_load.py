@@ -1,6 +1,8 @@
 """Loading by name: what is found where, and what is said about a source that is no model."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import gguf
@@ -165,3 +167,15 @@ def test_matrices_have_the_dtype_asked_for_and_norms_stay_wide(dtype: torch.dtyp
     assert loaded.model.config.context == 8192
     assert loaded.tokenizer.size == loaded.model.config.vocabulary == 49152
     assert not loaded.model.training
+
+
+def test_loading_does_not_import_the_compiler() -> None:
+    """torch._dynamo takes longer to import than all the rest of torch."""
+    program = (
+        "import sys; from groundup.models.load import load_model\n"
+        f"load_model({DEFAULT_MODEL!r}); print('torch._dynamo' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
+    )
+    assert found.stdout == "False\n"

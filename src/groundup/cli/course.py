@@ -197,9 +197,11 @@ def status() -> None:
 
     workspace = _workspace()
     table = Table(box=None, pad_edge=False)
-    for column in ("part", "state", "checks", "hints"):
-        table.add_column(column, justify="right" if column in ("checks", "hints") else "left")
     states = progress(workspace)
+    table.add_column("part", min_width=max(map(len, states)))  # names have to be typed: whole
+    table.add_column("state")
+    table.add_column("checks", justify="right")
+    table.add_column("hints", justify="right")
     for state in states.values():
         text: str = state.state
         style = {"passed": "green", "failing": "red"}.get(text, "")
