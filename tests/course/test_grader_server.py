@@ -225,6 +225,7 @@ def test_when_it_is_ended_in_a_check_the_next_call_starts_another(
         list(grade(ATTENTION, hanging, seconds=60))
     assert "the grader stopped before it had finished" in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert wait_for(lambda: not running(server))
     assert address.socket.exists()  # a stale one
     assert verdict(solution) == [True] * CHECKS
     assert process_of(address) != server
