@@ -40,9 +40,9 @@ def matrix_vector_bf16(weight: NDArray[np.uint16], x: NDArray[np.float32]) -> ND
     return y
 
 
-# How long Numba's threads spin for the next matrix before they sleep. Its OpenMP reads this when the
-# next line loads it; torch has loaded its own, whose spinning is right for many small operations.
-# By default, beside one other busy process generation nearly stops (docs/lab-notes.md).
+# How long Numba's threads spin for the next matrix before they sleep. Its OpenMP reads this when
+# the last line here loads it; torch has loaded its own, whose spinning suits many small operations.
+# By default, beside one other busy process, generation nearly stops (docs/lab-notes.md).
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))
 
