@@ -1,0 +1,45 @@
+"""What an engine is asked, and what it answers: plain data, so that both may cross processes."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from groundup.engine.sampler import SamplingParams
+
+__all__ = ["Constraint", "FinishReason", "Request", "Token"]
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A form that the answer's text must have."""
+
+    kind: Literal["json_object", "json_schema", "regex", "choice"]
+    # The JSON text of the schema, the pattern, or the JSON text of the list of choices.
+    definition: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt to continue. ``n`` answers are n requests, which share the prompt's blocks."""
+
+    prompt: tuple[int, ...]
+    params: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int | None = None  # None: as many as the context has room for
+    stop_ids: frozenset[int] = frozenset()  # end the answer, and are not part of it
+    logprobs: int | None = None  # how many of the most likely tokens to report beside the chosen
+    constraint: Constraint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of an answer, or its end.
+
+    The last of an answer bears the reason. Where that is a stop id, the token is the stop id itself
+    and its text is not part of the answer.
+    """
+
+    id: int
+    logprob: float | None = None  # natural logarithm, of the model's own distribution
+    top_logprobs: tuple[tuple[int, float], ...] = ()  # (id, logprob), the most likely first
+    finish_reason: FinishReason | None = None
