@@ -15,14 +15,15 @@ __all__ = ["generate", "generate_uncached", "new_cache"]
 PREFILL_CHUNK = 512
 
 
-def new_cache(model: Llama) -> KVCache:
-    """An empty cache for one sequence of this model, up to the length of its context."""
+def new_cache(model: Llama, batch: int = 1) -> KVCache:
+    """An empty cache for sequences of this model, up to the length of its context."""
     config = model.config
     return KVCache(
         config.layers,
         config.kv_heads,
         config.head_dim,
         limit=config.context,
+        batch=batch,
         dtype=model.dtype,
         device=model.embed_tokens.weight.device,
     )
@@ -70,11 +71,11 @@ def generate(
 
     ids = torch.tensor(prompt, device=device)
     for start in range(cache.length, len(prompt), PREFILL_CHUNK):
-        hidden = model.hidden(ids[None, start : start + PREFILL_CHUNK], cache)
+        hidden = model.hidden(ids[None, start : start + PREFILL_CHUNK], cache, outputs=1)
     for produced in range(room if max_tokens is None else min(room, max_tokens)):
         if produced:
             hidden = model.hidden(ids[None, -1:], cache)
-        chosen = sampler(model.logits(hidden[:, -1:])[0, 0], ids)
+        chosen = sampler(model.logits(hidden)[0, 0], ids)
         if chosen in stop_ids:
             return
         yield chosen

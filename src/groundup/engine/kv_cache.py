@@ -53,7 +53,7 @@ class KVCache:
         self._length = 0
         self._written = 0  # where the last write ended
         shape = (layers, 2, batch, kv_heads, min(limit, 256), head_dim)
-        self._store = torch.zeros(shape, dtype=dtype, device=device)
+        self._store = torch.empty(shape, dtype=dtype, device=device)
 
     @property
     def length(self) -> int:
@@ -80,7 +80,7 @@ class KVCache:
                 does not exist; or length + T exceeds the limit. The cache is then as it was.
         """
         layers, _, B, H, capacity, D = self._store.shape
-        T = k.shape[2]
+        T = k.shape[2] if k.ndim == 4 else 0
         if not 0 <= layer < layers:
             raise ValueError(f"there are layers 0 to {layers - 1}, got {layer}")
         if k.shape != (B, H, T, D) or v.shape != k.shape:
@@ -94,7 +94,7 @@ class KVCache:
             )
         if stop > capacity:
             grown = min(self._limit, max(stop, 2 * capacity))
-            store = self._store.new_zeros((layers, 2, B, H, grown, D))
+            store = self._store.new_empty((layers, 2, B, H, grown, D))
             store[..., :capacity, :] = self._store
             self._store = store
         self._written = stop

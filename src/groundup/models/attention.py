@@ -7,7 +7,7 @@ __all__ = ["attention"]
 
 # Queries are taken in blocks: a block's scores stay small enough for the cache, and the keys in
 # the future of a whole block are never multiplied, which halves the work of a long prompt.
-QUERY_BLOCK = 128
+QUERY_BLOCK = 64
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor:
@@ -51,7 +51,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor
     G = H // H_kv
     q = (q * D**-0.5).view(B, H_kv, G, T, D)
     side = min(T, QUERY_BLOCK)
-    future = torch.ones(side, side, dtype=torch.bool, device=q.device).triu(1)
+    mask = torch.full((side, side), -torch.inf, dtype=q.dtype, device=q.device).triu(1)
     outputs = []
     for start in range(0, T, QUERY_BLOCK):
         stop = min(start + QUERY_BLOCK, T)
@@ -61,7 +61,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor
         block = q[:, :, :, start:stop].reshape(B, H_kv, G * b, D)
         scores = block @ k[:, :, :visible].transpose(-2, -1)  # (B, H_kv, G * b, visible)
         if causal and b > 1:  # only the last b visible keys are in the future of any query here
-            scores.view(B, H_kv, G, b, visible)[..., -b:].masked_fill_(future[:b, :b], -torch.inf)
+            scores.view(B, H_kv, G, b, visible)[..., -b:] += mask[:b, :b]
         weights = torch.softmax(scores, dim=-1)
         out = weights @ v[:, :, :visible]  # (B, H_kv, G * b, D)
         outputs.append(out.view(B, H, b, D))

@@ -50,8 +50,7 @@ set_num_threads(min(torch.get_num_threads(), config.NUMBA_NUM_THREADS))
 class Linear(nn.Linear):
     """``x @ weight.T + bias``, as ``torch.nn.Linear``, whose weight may be narrower than ``x``.
 
-    Without gradients on a CPU, a single float32 row goes through our own kernel, and float32 rows
-    with a float32 weight through oneDNN, which is faster than MKL on more processors than not.
+    Without gradients on a CPU, a single float32 row goes through our own kernel.
     """
 
     _rows: NDArray[np.float32] | NDArray[np.uint16] | None = None
@@ -59,17 +58,17 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to ``x`` (..., in_features); returns (..., out_features) in x's dtype."""
-        weight = self.weight
-        if weight.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled():
-            if x.numel() == self.in_features and weight.dtype in (torch.float32, torch.bfloat16):
-                y = self._single_row(x)
-            elif weight.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-                # Private, but what torch.compile emits for this layer; there is no public way.
-                y = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-            else:
-                y = F.linear(x.to(weight.dtype), weight).to(x.dtype)
-            return y if self.bias is None else y + self.bias
-        bias = None if self.bias is None else self.bias.to(weight.dtype)
+        weight, bias = self.weight, self.bias
+        if (
+            x.numel() == self.in_features
+            and x.dtype == torch.float32
+            and weight.dtype in (torch.float32, torch.bfloat16)
+            and weight.device.type == "cpu"
+            and not torch.is_grad_enabled()
+        ):
+            y = self._single_row(x)
+            return y if bias is None else y + bias
+        bias = None if bias is None else bias.to(weight.dtype)
         return F.linear(x.to(weight.dtype), weight, bias).to(x.dtype)
 
     def _single_row(self, x: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """The Llama transformer, and its relatives: SmolLM, Qwen2 and Qwen3."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from groundup.errors import GroundupError
 from groundup.models.attention import attention
@@ -73,21 +75,27 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.norm_eps) if config.qk_norm else None
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
-        """``x`` (B, T, dim); returns the same shape."""
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, outputs: int
+    ) -> Tensor:
+        """``x`` (B, T, dim); returns (B, outputs, dim), for the last ``outputs`` positions."""
         B, T, _ = x.shape
-        q = self.q_proj(x).view(B, T, -1, self.head_dim)
-        k = self.k_proj(x).view(B, T, -1, self.head_dim)
+        # Widened once, here: the rotation and the cache then convert nothing.
+        wide = torch.promote_types(x.dtype, cos.dtype)
+        q = self.q_proj(x[:, T - outputs :]).to(wide).view(B, outputs, -1, self.head_dim)
+        k = self.k_proj(x).to(wide).view(B, T, -1, self.head_dim)
         v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # (B, H_kv, T, D)
         if self.q_norm is not None and self.k_norm is not None:
-            q, k = self.q_norm(q).to(v.dtype), self.k_norm(k).to(v.dtype)
-        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, T, D), (B, H_kv, T, D)
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = q.transpose(1, 2), k.transpose(1, 2)  # (B, H, outputs, D), (B, H_kv, T, D)
         if self.rotary:
-            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+            q = rotate(q, cos[T - outputs :], sin[T - outputs :])
+            k = rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)  # (B, H_kv, S, D)
-        attended = attention(q.to(k.dtype), k, v)  # (B, H, T, D); the cache may be wider
-        out: Tensor = self.o_proj(attended.transpose(1, 2).reshape(B, T, -1))
+        attended = attention(q.to(v.dtype), k.to(v.dtype), v).transpose(1, 2)
+        joined = attended.to(x.dtype, memory_format=torch.contiguous_format)  # (B, outputs, H, D)
+        out: Tensor = self.o_proj(joined.reshape(B, outputs, -1))
         return out
 
 
@@ -101,14 +109,19 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.dim, config.norm_eps)
         self.mlp = SwiGLU(config.dim, config.hidden_dim)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None) -> Tensor:
-        """``x`` (B, T, dim); returns the same shape."""
-        # Several rows are multiplied in the matrices' dtype: they are converted here, once, and not
-        # again before each matrix. A single row stays wide (see Linear).
-        narrow = x.dtype if x.shape[:-1].numel() == 1 else self.self_attn.q_proj.weight.dtype
-        x = x + self.self_attn(self.input_layernorm(x).to(narrow), cos, sin, cache)
-        out: Tensor = x + self.mlp(self.post_attention_layernorm(x).to(narrow))
+    def forward(
+        self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, outputs: int
+    ) -> Tensor:
+        """``x`` (B, T, dim); returns (B, outputs, dim), for the last ``outputs`` positions."""
+        attended = self.self_attn(self._narrow(self.input_layernorm(x)), cos, sin, cache, outputs)
+        x = x[:, x.shape[1] - outputs :] + attended
+        out: Tensor = x + self.mlp(self._narrow(self.post_attention_layernorm(x)))
         return out
+
+    def _narrow(self, x: Tensor) -> Tensor:
+        """Several rows are multiplied in the matrices' dtype: they are converted here, once, and
+        not again before each matrix. A single row stays wide (see `Linear`)."""
+        return x if x.shape[:-1].numel() == 1 else x.to(self.self_attn.q_proj.weight.dtype)
 
 
 class Llama(nn.Module):
@@ -143,7 +156,7 @@ class Llama(nn.Module):
         Raises:
             GroundupError: weights are missing, unknown or of another shape; names ``source``.
         """
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutInitialValues():
             model = cls(config)
         if config.tied_embeddings and "embed_tokens.weight" in state:
             state = state | {"lm_head.weight": state["embed_tokens.weight"]}
@@ -161,19 +174,24 @@ class Llama(nn.Module):
         """Of the values between layers, and so of a cache's keys and values."""
         return self.norm.weight.dtype
 
-    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
-        """The last layer's normalised output for token ids (B, T); returns (B, T, dim).
+    def hidden(
+        self, ids: Tensor, cache: Cache | None = None, *, outputs: int | None = None
+    ) -> Tensor:
+        """The last layer's normalised output for token ids (B, T); returns (B, outputs, dim).
 
-        With a cache, the ids continue the positions that it holds, and it takes up theirs.
+        With a cache, the ids continue the positions that it holds, and it takes up theirs. Only the
+        last ``outputs`` positions are returned, or all T for None: where one is wanted, as before
+        the next token, the last layer has little to compute.
         """
         start = 0 if cache is None else cache.length
         T = ids.shape[1]
+        outputs = T if outputs is None else outputs
         assert isinstance(self.frequencies, Tensor)
         positions = torch.arange(start, start + T, device=ids.device)
         cos, sin = rotary_table(positions, self.frequencies.float())
         x = self.embed_tokens(ids).to(self.dtype)
-        for block in self.layers:
-            x = block(x, cos, sin, cache)
+        for layer, block in enumerate(self.layers, start=1):
+            x = block(x, cos, sin, cache, outputs if layer == len(self.layers) else T)
         if cache is not None:
             cache.advance(T)
         normalised: Tensor = self.norm(x)
@@ -187,3 +205,22 @@ class Llama(nn.Module):
     def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
         """`logits` of `hidden`: token ids (B, T) to (B, T, vocabulary)."""
         return self.logits(self.hidden(ids, cache))
+
+
+class _WithoutInitialValues(TorchFunctionMode):
+    """Weights that come from a file are not drawn at random before.
+
+    On the device "meta", drawing them would draw nothing, and import torch._dynamo: two seconds.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)

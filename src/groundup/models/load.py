@@ -1,14 +1,10 @@
 """A model and its tokenizer by name: a packaged model, a file, a folder or a hub id."""
 
-from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from groundup.errors import GroundupError
 from groundup.models.fetch import PACKAGED_MODELS, fetch
@@ -70,34 +66,14 @@ def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
     path = locate(source)
     if dtype is None:
         dtype = _fastest_dtype()
-    with _WithoutInitialValues():
-        if path.is_dir():
-            model, tokenizer = llama_from_hugging_face(path, dtype), tokenizer_from_folder(path)
-        else:
-            file = read_gguf(path)
-            model, tokenizer = llama_from_gguf(file, dtype), tokenizer_from_gguf(file.metadata)
+    if path.is_dir():
+        model, tokenizer = llama_from_hugging_face(path, dtype), tokenizer_from_folder(path)
+    else:
+        file = read_gguf(path)
+        model, tokenizer = llama_from_gguf(file, dtype), tokenizer_from_gguf(file.metadata)
     if torch.cuda.is_available():
         model = model.to("cuda", dtype)
     return LoadedModel(source, model, tokenizer)
-
-
-class _WithoutInitialValues(TorchFunctionMode):
-    """Weights that come from a file are not drawn at random before.
-
-    On the device "meta", drawing them would draw nothing, and import torch._dynamo: two seconds.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == nn.init.__name__:
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
 
 
 def _fastest_dtype() -> torch.dtype:

@@ -75,5 +75,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         got = f"cos {tuple(cos.shape)} and sin {tuple(sin.shape)}"
         raise ValueError(f"x {tuple(x.shape)} needs cos and sin of shape {(T, D // 2)}, got {got}")
     first, second = x.chunk(2, dim=-1)
-    turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    turned_first = torch.addcmul(first * cos, second, sin, value=-1)
+    turned_second = torch.addcmul(second * cos, first, sin)
+    turned = torch.cat((turned_first, turned_second), dim=-1)
     return turned.to(x.dtype)

@@ -237,6 +237,8 @@ def check_bad_shapes(part: ModuleType) -> None:
         "k and v are of another batch size": (1, k[:1], v[:1]),
         "k and v have another number of heads": (1, k[:, :1], v[:, :1]),
         "k and v have another D": (1, k[..., :3], v[..., :3]),
+        "k and v lack the batch axis": (1, k[0], v[0]),
+        "k and v have two axes": (1, k[0, 0], v[0, 0]),
         "only v has another D": (1, k, v[..., :1]),
         "only k has another number of heads": (1, k[:, :1], v),
         "the layer is the number of layers": (LAYERS, k, v),

@@ -1,25 +1,24 @@
 """Planted mistakes: text of the reference, and what stands there instead. Each must be caught."""
 
-FIRST = "first * cos - second * sin"
-SECOND = "second * cos + first * sin"
+FIRST = "torch.addcmul(first * cos, second, sin, value=-1)"
+SECOND = "torch.addcmul(second * cos, first, sin)"
+JOIN = "torch.cat((turned_first, turned_second), dim=-1)"
+INTERLEAVE = "torch.stack((turned_first, turned_second), dim=-1).flatten(-2)"
 
 MISTAKES: dict[str, tuple[str, str]] = {
     "neighbours as pairs": (
-        "first, second = x.chunk(2, dim=-1)\n"
-        f"    turned = torch.cat(({FIRST}, {SECOND}), dim=-1)",
-        "first, second = x[..., ::2], x[..., 1::2]\n"
-        f"    turned = torch.stack(({FIRST}, {SECOND}), dim=-1).flatten(-2)",
+        f"first, second = x.chunk(2, dim=-1)\n    turned_first = {FIRST}\n"
+        f"    turned_second = {SECOND}\n    turned = {JOIN}",
+        f"first, second = x[..., ::2], x[..., 1::2]\n    turned_first = {FIRST}\n"
+        f"    turned_second = {SECOND}\n    turned = {INTERLEAVE}",
     ),
-    "the results interleaved": (
-        f"torch.cat(({FIRST}, {SECOND}), dim=-1)",
-        f"torch.stack(({FIRST}, {SECOND}), dim=-1).flatten(-2)",
-    ),
+    "the results interleaved": (JOIN, INTERLEAVE),
     "turned backwards": (
-        f"({FIRST}, {SECOND})",
-        "(first * cos + second * sin, second * cos - first * sin)",
+        f"{FIRST}\n    turned_second = {SECOND}",
+        "first * cos + second * sin\n    turned_second = second * cos - first * sin",
     ),
-    "both signs plus": (f"cat(({FIRST}", "cat((first * cos + second * sin"),
-    "the second half alone in the second sum": (f"{SECOND})", "second * cos + second * sin)"),
+    "both signs plus": (FIRST, "first * cos + second * sin"),
+    "the second half alone in the second sum": (SECOND, "second * cos + second * sin"),
     "cosine and sine exchanged": (
         "return angles.cos(), angles.sin()",
         "return angles.sin(), angles.cos()",
