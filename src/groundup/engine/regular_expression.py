@@ -25,7 +25,7 @@ EVERY_CHARACTER = ((0, 0xD7FF), (0xE000, 0x10FFFF))  # code points without the s
 # What may go in, so that no pattern takes unbounded time or memory.
 MAX_NFA_STATES = 50_000
 MAX_DFA_STATES = 10_000
-MAX_SUBSET_WORK = 1_000_000  # states of the nondeterministic automaton looked at in all
+MAX_SUBSET_WORK = 3_000_000  # states of the nondeterministic automaton looked at in all
 MAX_NESTING = 50  # groups within groups
 
 
