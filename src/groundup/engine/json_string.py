@@ -11,7 +11,14 @@ from functools import cache
 
 from groundup.engine.regular_expression import ByteSequence, Dfa, compile_regex, utf8_sequences
 
-__all__ = ["any_character", "any_text", "characters", "shortest_spelling", "spelled", "spelled_text"]
+__all__ = [
+    "any_character",
+    "any_text",
+    "characters",
+    "shortest_spelling",
+    "spelled",
+    "spelled_text",
+]
 
 # Any spelling. Halves of a surrogate pair must come in pairs, or no UTF-8 could hold the string.
 ANY_CHARACTER = (

@@ -119,9 +119,7 @@ class PushdownAutomaton:
             ]
             for calls in grammar.calls
         ]
-        moves = [
-            [move for move in moves if needs[move[2]] < _NEVER] for moves in grammar.moves
-        ]
+        moves = [[move for move in moves if needs[move[2]] < _NEVER] for moves in grammar.moves]
         edges = {edge for found in moves for first, last, _ in found for edge in (first, last + 1)}
         inner = np.zeros(257, np.int64)
         inner[sorted(edges - {0})] = 1

@@ -1,9 +1,9 @@
 """Regular expressions, compiled to automata that read bytes.
 
-A language model writes tokens, and a token is a few bytes that may end in the middle of a character.
-So a pattern that steers a model is compiled to a deterministic finite automaton (DFA) over bytes:
-parse the pattern, translate it to a nondeterministic automaton whose characters are spelled as
-sequences of byte ranges, and make that deterministic by the subset construction.
+A language model writes tokens, and a token is a few bytes that may end within a character. So a
+pattern that steers a model is compiled to a deterministic finite automaton (DFA) over bytes: parse
+the pattern, translate it to a nondeterministic automaton whose characters are spelled as sequences
+of byte ranges, and make that deterministic by the subset construction.
 
 Sources: Thompson 1968, "Regular expression search algorithm"; Hopcroft, Motwani and Ullman 2006,
 "Introduction to automata theory", sections 2.3.5 (subsets), 2.5 (empty moves) and 3.2.3; RFC 3629,
@@ -373,9 +373,7 @@ class _Parser:
 class _Nfa:
     """Thompson's construction: each node of the pattern is a piece between two states."""
 
-    def __init__(
-        self, pattern: str, spell: Callable[[int, int], Iterable[ByteSequence]]
-    ) -> None:
+    def __init__(self, pattern: str, spell: Callable[[int, int], Iterable[ByteSequence]]) -> None:
         self.pattern = pattern
         self.spell = spell
         self.moves: list[list[tuple[int, int, int]]] = []

@@ -125,7 +125,8 @@ class Conditions:
         }
         if self.types != nothing.types:
             said["type"] = sorted(self.types)
-        several = [{"pattern": p} for p in self.patterns] + [{"format": f} for f in self.formats]
+        several: list[Schema] = [{"pattern": pattern} for pattern in self.patterns]
+        several += [{"format": name} for name in self.formats]
         several += [{kind: cases} for kind, cases in self.choices]
         if several:
             said["allOf"] = several
@@ -251,9 +252,9 @@ class SchemaReader:
         found.additional = schema.get("additionalProperties", True)
 
     def _read_array(self, schema: dict[str, Any], found: Conditions, path: str) -> None:
-        found.items = schema.get("items", True)
-        if isinstance(found.items, list):
+        if isinstance(schema.get("items"), list):
             raise error(path, "a list as items", "name it prefixItems")
+        found.items = schema.get("items", True)
         found.prefix = schema.get("prefixItems", [])
         if not isinstance(found.prefix, list):
             raise error(path, f"prefixItems {shown(found.prefix)}", "give a list of schemas")
@@ -287,7 +288,9 @@ def type_of(value: Any) -> str:
         return "null" if value is None else "boolean"
     if isinstance(value, int | float):
         return "integer" if value == floor(value) else "number"
-    return {str: "string", list: "array", dict: "object"}[type(value)]
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
 
 
 def same_json(left: Any, right: Any) -> bool:
