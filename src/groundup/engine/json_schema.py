@@ -41,6 +41,7 @@ from groundup.engine.schema_conditions import (
     Schema,
     SchemaReader,
     error,
+    has_type,
     joined_types,
     shown,
     type_of,
@@ -171,7 +172,7 @@ class _Compiler:
     def values(self, rule: int, found: Conditions, path: str) -> None:
         """enum and const: those of the values that satisfy the other conditions."""
         values, found.values = found.values or [], None
-        kept = [v for v in values if joined_types(found.types, {type_of(v)})]
+        kept = [v for v in values if has_type(v, found.types)]
         if kept and found.schema() != Conditions(types=found.types).schema():
             others = _Compiler(self.root)
             try:

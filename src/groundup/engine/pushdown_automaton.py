@@ -11,6 +11,8 @@ section 3 (a byte-level pushdown automaton that steers a language model).
 """
 
 from heapq import heappop, heappush
+from itertools import groupby, islice
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +24,12 @@ __all__ = ["Grammar", "PushdownAutomaton", "State"]
 
 MAX_GRAMMAR_STATES = 200_000
 MAX_DEPTH = 64  # calls in one another
-# Of one state of the run. Where an ambiguous grammar has more, the last are given up: what is
-# written still follows the grammar, and every state can still be completed.
+# An ambiguous grammar may come to a place by ever more ways. Beyond so many configurations only the
+# first few of each place are kept. What is written still follows the grammar, and every state can
+# still be completed; some texts of the grammar can no longer be written.
 MAX_CONFIGURATIONS = 256
+MAX_STACKS_OF_A_PLACE = 8
+MAX_EMPTY_MOVES = 20_000  # in a row, without a byte
 
 # Where to return to: () or (depth, the grammar state to go on with, the stack below).
 Stack = tuple[()] | tuple[int, int, "Stack"]
@@ -148,10 +153,7 @@ class PushdownAutomaton:
                 for c in classes:
                     before = found.get(c)
                     found[c] = after if before is None else before | after
-        for c, after in found.items():
-            if len(after) > MAX_CONFIGURATIONS:
-                found[c] = frozenset(sorted(after)[:MAX_CONFIGURATIONS])
-        return {c: after for c, after in found.items() if after}
+        return {c: _bounded(after) for c, after in found.items() if after}
 
     def step(self, state: State, byte: int) -> State | None:
         """The state after one byte, or None where it may not follow."""
@@ -192,7 +194,7 @@ class PushdownAutomaton:
                 elif depth + max(1 + needed, self._needs[target]) <= MAX_DEPTH:
                     reached.append((called, (depth + 1, target, below)))
             for configuration in reached:
-                if configuration not in seen and len(seen) < 50 * MAX_CONFIGURATIONS:
+                if configuration not in seen and len(seen) < MAX_EMPTY_MOVES:
                     seen.add(configuration)
                     waiting.append(configuration)
         state = frozenset(found)
@@ -200,6 +202,15 @@ class PushdownAutomaton:
             self._closures.clear()
         self._closures[position, stack] = state
         return state
+
+
+def _bounded(state: State) -> State:
+    if len(state) <= MAX_CONFIGURATIONS:
+        return state
+    kept = []
+    for _, same_place in groupby(sorted(state), key=itemgetter(0)):
+        kept += islice(same_place, MAX_STACKS_OF_A_PLACE)
+    return frozenset(kept)
 
 
 def _by_target(

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from groundup.errors import GroundupError
 
-__all__ = ["TYPES", "Conditions", "Schema", "SchemaReader", "same_json", "type_of"]
+__all__ = ["Conditions", "Schema", "SchemaReader", "has_type", "type_of"]
 
 Schema = dict[str, Any] | bool
 
@@ -117,6 +117,8 @@ class Conditions:
 
     def schema(self) -> Schema:
         """A schema that says the same; ``True`` where nothing is said."""
+        if not self.types:
+            return False
         nothing = Conditions()
         said: dict[str, Any] = {
             key: getattr(self, name)
@@ -280,6 +282,12 @@ def joined_types(left: Set[str], right: Set[str]) -> frozenset[str]:
         if "integer" in some and "number" in others and "number" not in found:
             found |= {"integer"}
     return found
+
+
+def has_type(value: Any, types: Set[str]) -> bool:
+    """Whether a JSON value has one of the types."""
+    name = type_of(value)
+    return name in types or (name == "integer" and "number" in types)
 
 
 def type_of(value: Any) -> str:
