@@ -17,7 +17,7 @@ from groundup.engine.json_schema import compile_json_schema
 from groundup.engine.pushdown_automaton import MAX_DEPTH, PushdownAutomaton
 from groundup.errors import GroundupError
 
-VALUES = [None, True, False, 0, 1, -3, 2.5, "", "a", "é\n\"", [], [1], ["a", None], {}, {"a": 1}]
+VALUES = [None, True, False, 0, 1, -3, 2.5, "", "a", 'é\n"', [], [1], ["a", None], {}, {"a": 1}]
 NAMES = ["a", "b", "ab", 'q"\n', "é"]
 LEAVES: list[Any] = [
     True,
@@ -35,7 +35,7 @@ LEAVES: list[Any] = [
     {"type": "string", "minLength": 1, "maxLength": 3},
     {"type": "string", "maxLength": 2},
     {"type": "string", "minLength": 2},
-    {"type": "string", "pattern": "^[a-c\"é]+$"},
+    {"type": "string", "pattern": '^[a-c"é]+$'},
     {"type": "string", "pattern": "b\\d", "maxLength": 4},
     {"type": "string", "format": "ipv4"},
     {"const": "x"},
@@ -241,7 +241,9 @@ def test_the_states_of_an_ambiguous_schema_stay_few() -> None:
 def doubling(levels: int) -> dict[str, Any]:
     """Two ways to say each level: 2 ** levels ways to say the last."""
     definitions: dict[str, Any] = {
-        f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"$ref": f"#/$defs/d{i + 1}", "title": "t"}]}
+        f"d{i}": {
+            "anyOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"$ref": f"#/$defs/d{i + 1}", "title": "t"}]
+        }
         for i in range(levels)
     }
     return {"$ref": "#/$defs/d0", "$defs": {**definitions, f"d{levels}": {"type": "integer"}}}

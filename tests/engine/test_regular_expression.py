@@ -203,7 +203,9 @@ def test_a_word_automaton_matches_its_words(words: list[bytes], other: bytes) ->
     assert dfa.matches(other) == (other in words)
 
 
-BOUNDS = st.none() | st.integers(-20, 20) | st.integers(-1200, 1200) | st.integers(-(10**29), 10**29)
+BOUNDS = (
+    st.none() | st.integers(-20, 20) | st.integers(-1200, 1200) | st.integers(-(10**29), 10**29)
+)
 
 
 @settings(deadline=None)
@@ -213,7 +215,9 @@ def test_a_range_of_integers_matches_exactly_these(
 ) -> None:
     pattern = integer_range(low, high)
     edges = [n + d for n in (low, high) if n is not None for d in (-1, 0, 1)]
-    within = [n for n in {*numbers, *edges} if (low is None or low <= n) and (high is None or n <= high)]
+    within = [
+        n for n in {*numbers, *edges} if (low is None or low <= n) and (high is None or n <= high)
+    ]
     if pattern is None:
         assert not within
         return

@@ -20,7 +20,16 @@ __all__ = ["ByteSequence", "Dfa", "compile_regex", "utf8_sequences"]
 # One (first, last) for each byte: every byte may be any of its range, both ends included.
 ByteSequence = tuple[tuple[int, int], ...]
 
-EVERY_CHARACTER = ((0, 0xD7FF), (0xE000, 0x10FFFF))  # code points without the surrogates
+Ranges = tuple[tuple[int, int], ...]  # of code points, both ends included
+
+EVERY_CHARACTER: Ranges = ((0, 0xD7FF), (0xE000, 0x10FFFF))  # without the surrogates
+CONTROL_ESCAPES = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+HEX_ESCAPES = {"x": 2, "u": 4, "U": 8}
+CLASS_ESCAPES: dict[str, Ranges] = {
+    "d": ((0x30, 0x39),),
+    "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)),
+    "s": ((9, 13), (0x20, 0x20)),
+}
 
 # What may go in, so that no pattern takes unbounded time or memory.
 MAX_NFA_STATES = 50_000
@@ -134,41 +143,30 @@ def _same_length(first: int, last: int) -> Iterator[ByteSequence]:
     yield tuple(zip(chr(first).encode(), chr(last).encode(), strict=True))
 
 
-Ranges = tuple[tuple[int, int], ...]  # of code points
+class _Node:
+    """A piece of a pattern."""
 
 
 @dataclass(frozen=True)
-class _Characters:
+class _Characters(_Node):
     ranges: Ranges
 
 
 @dataclass(frozen=True)
-class _Sequence:
-    parts: tuple["_Node", ...]
+class _Sequence(_Node):
+    parts: tuple[_Node, ...]
 
 
 @dataclass(frozen=True)
-class _Alternatives:
-    branches: tuple["_Node", ...]
+class _Alternatives(_Node):
+    branches: tuple[_Node, ...]
 
 
 @dataclass(frozen=True)
-class _Repeat:
-    part: "_Node"
+class _Repeat(_Node):
+    part: _Node
     least: int
     most: int | None  # None: without a limit
-
-
-_Node = _Characters | _Sequence | _Alternatives | _Repeat
-
-_ANYTHING = _Repeat(_Characters(EVERY_CHARACTER), 0, None)
-_CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
-_HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
-_CLASSES: dict[str, Ranges] = {
-    "d": ((0x30, 0x39),),
-    "w": ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)),
-    "s": ((9, 13), (0x20, 0x20)),
-}
 
 
 def _normal(ranges: Iterable[tuple[int, int]]) -> Ranges:
@@ -242,7 +240,8 @@ class _Parser:
             else:
                 parts.append(self.repeated(nesting))
         if self.search and not nesting:
-            parts = [*([] if from_start else [_ANYTHING]), *parts, *([] if to_end else [_ANYTHING])]
+            anything = _Repeat(_Characters(EVERY_CHARACTER), 0, None)
+            parts = [*([] if from_start else [anything]), *parts, *([] if to_end else [anything])]
         return _Sequence(tuple(parts))
 
     def repeated(self, nesting: int) -> _Node:
@@ -323,18 +322,18 @@ class _Parser:
         """A code point, or the ranges of a class such as ``\\d``."""
         letter = self.pattern[self.at : self.at + 1]
         self.at += 1
-        if letter in _CONTROLS:
-            return _CONTROLS[letter]
-        if letter.lower() in _CLASSES:
-            ranges = _CLASSES[letter.lower()]
+        if letter in CONTROL_ESCAPES:
+            return CONTROL_ESCAPES[letter]
+        if letter.lower() in CLASS_ESCAPES:
+            ranges = CLASS_ESCAPES[letter.lower()]
             return ranges if letter.islower() else _others(ranges)
-        if letter in _HEX_DIGITS:
-            digits = self.pattern[self.at : self.at + _HEX_DIGITS[letter]]
+        if letter in HEX_ESCAPES:
+            digits = self.pattern[self.at : self.at + HEX_ESCAPES[letter]]
             self.at += len(digits)
             hexadecimal = all(digit in "0123456789abcdefABCDEF" for digit in digits)
-            if not hexadecimal or len(digits) < _HEX_DIGITS[letter] or int(digits, 16) > 0x10FFFF:
+            if not hexadecimal or len(digits) < HEX_ESCAPES[letter] or int(digits, 16) > 0x10FFFF:
                 raise self.error(f"the escape \\{letter}{digits}",
-                                 f"give \\{letter} {_HEX_DIGITS[letter]} hexadecimal digits",
+                                 f"give \\{letter} {HEX_ESCAPES[letter]} hexadecimal digits",
                                  at)  # fmt: skip
             return self.code_point(chr(int(digits, 16)), at)[0]
         if letter.isalnum() or not letter.isascii() or not letter:
@@ -402,6 +401,7 @@ class _Nfa:
                 self.empty_moves[source].append(begin)
                 self.empty_moves[self.translate(branch, begin)].append(target)
             return target
+        assert isinstance(node, _Repeat)
         for _ in range(node.least):
             source = self.translate(node.part, self.after(source))
         if node.most is None:
