@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from groundup.engine.json_schema import compile_json_schema
@@ -99,6 +99,18 @@ def validator(schema: Any) -> Any:
     return jsonschema.Draft202012Validator(schema, format_checker=FORMATS)
 
 
+def compiled(schema: Any) -> PushdownAutomaton | None:
+    """None where it is refused as impossible."""
+    try:
+        return compile_json_schema(json.dumps(schema))
+    except GroundupError as refused:
+        if "nothing can be written" in str(refused):
+            return None
+        if "a number that need not" in str(refused):
+            reject()
+        raise
+
+
 def written(automaton: PushdownAutomaton, rng: random.Random, steps: int = 400) -> str | None:
     """A text that a random walk over bytes writes, or None where it comes to no end."""
     state, text = automaton.start(), bytearray()
@@ -122,12 +134,8 @@ def written(automaton: PushdownAutomaton, rng: random.Random, steps: int = 400) 
 def test_everything_that_can_be_written_satisfies_the_schema(schema: Any, seed: int) -> None:
     if isinstance(schema, dict):
         schema = {**schema, "$defs": DEFINITIONS}
-    try:
-        automaton = compile_json_schema(json.dumps(schema))
-    except GroundupError as error:
-        assert re.search("nothing can be written|a number that need not", str(error))
-        if "nothing can be written" in str(error):
-            assert not any(validator(schema).is_valid(value) for value in VALUES)
+    automaton = compiled(schema)
+    if automaton is None:
         return
     rng = random.Random(seed)
     for _ in range(5):
@@ -145,9 +153,9 @@ def test_everything_that_can_be_written_satisfies_the_schema(schema: Any, seed: 
 def test_every_value_that_satisfies_the_schema_can_be_written(schema: Any, value: Any) -> None:
     if isinstance(schema, dict):
         schema = {**schema, "$defs": DEFINITIONS}
-    try:
-        automaton = compile_json_schema(json.dumps(schema))
-    except GroundupError:
+    automaton = compiled(schema)
+    if automaton is None:
+        assert not validator(schema).is_valid(value)
         return
     # In any order of properties; theirs is that of the schema.
     if validator(schema).is_valid(value):
@@ -213,8 +221,9 @@ def test_the_spelling_is_json_with_optional_spaces_behind_separators() -> None:
 
 
 def test_nesting_is_bounded_and_every_state_can_be_completed_there() -> None:
-    automaton = compile_json_schema('{"type": "array", "minItems": 1, "items": {"$ref": "#"}, '
-                                    '"prefixItems": [{"anyOf": [{"$ref": "#"}, {"const": 1}]}]}')  # fmt: skip
+    first = {"anyOf": [{"$ref": "#"}, {"const": 1}]}
+    schema = {"type": "array", "minItems": 1, "items": {"$ref": "#"}, "prefixItems": [first]}
+    automaton = compile_json_schema(json.dumps(schema))
     state, depth = automaton.start(), 0
     while (after := automaton.step(state, ord("["))) is not None:
         state, depth = after, depth + 1
@@ -256,7 +265,8 @@ def test_ways_that_double_are_joined() -> None:
 
 
 FORMAT_EXAMPLES = {
-    "date": (["2024-02-29", "2023-12-31", "0001-01-01"], ["2023-02-29", "2023-13-01", "23-01-01", "0000-01-01"]),
+    "date": (["2024-02-29", "2023-12-31", "0001-01-01"],
+             ["2023-02-29", "2023-13-01", "23-01-01", "0000-01-01"]),
     "time": (["23:59:59Z", "00:00:00.125+05:30"], ["24:00:00Z", "12:00:00", "12:60:00Z"]),
     "date-time": (["2024-02-29T12:00:00Z"], ["2024-02-30T12:00:00Z", "2024-02-29 12:00:00Z"]),
     "uuid": (["123e4567-E89b-12d3-a456-426614174000"], ["123e4567e89b12d3a456426614174000", ""]),
@@ -282,7 +292,7 @@ def test_formats(name: str) -> None:
     for text in bad:
         assert not automaton.matches(json.dumps(text).encode()), text
     rng = random.Random(0)
-    found = [text for _ in range(60) if (text := written(automaton, rng)) is not None]
+    found = [each for _ in range(60) if (each := written(automaton, rng)) is not None]
     assert len(found) > 30
     for text in found:
         PARSERS[name](json.loads(text))
@@ -359,12 +369,13 @@ BAD = {
     '{"$ref": "#/$defs/missing"}': "leads to no schema",
     '{"$ref": "http://example.org/schema"}': "references within",
     '{"$ref": "#"}': "leads back to itself",
-    '{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}': "back",
+    '{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}':
+        "back to itself",
     '{"anyOf": [{"$ref": "#"}]}': "nothing can be written",
     '{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}': "nothing can be",
     '{"type": "array", "minItems": 1, "items": {"$ref": "#"}}': "nothing can be written",
-    json.dumps({"allOf": [{"anyOf": [{"required": [f"{i}{j}"]} for j in range(8)]} for i in range(9)]}):
-        "more than",
+    json.dumps({"allOf": [{"anyOf": [{"required": [f"{i}{j}"]} for j in range(8)]}
+                          for i in range(9)]}): "more than",
     json.dumps({"type": "array", "items": {"type": "array", "maxItems": 50_000, "prefixItems": [
         {"maxLength": 40_000, "title": str(i)} for i in range(10)]}}): "more than 200,000 states",
 }  # fmt: skip
@@ -377,12 +388,13 @@ def test_a_schema_that_cannot_be_enforced_is_refused_plainly(text: str) -> None:
 
 
 ACCEPTED = [
-    ({"$schema": "x", "$id": "y", "title": "t", "default": 1, "examples": [1], "$comment": "c"}, "[1, 2]"),
+    ({"$schema": "x", "$id": "y", "title": "t", "default": 1, "examples": [1]}, "[1, 2]"),
     ({"oneOf": [{"const": 1}, {"const": "a"}]}, '"a"'),
-    ({"oneOf": [{"properties": {"k": {"const": c}}, "required": ["k"], "type": "object"} for c in "ab"],
-      "discriminator": {"propertyName": "k"}}, '{"k": "b"}'),
+    ({"oneOf": [{"properties": {"k": {"const": c}}, "required": ["k"], "type": "object"}
+                for c in "ab"], "discriminator": {"propertyName": "k"}}, '{"k": "b"}'),
     ({"anyOf": [{"$ref": "#"}, {"type": "null"}]}, "null"),
-    ({"type": "object", "properties": {"a": {"type": "integer", "minimum": 2, "maximum": 1}}}, "{}"),
+    ({"type": "object", "properties": {"a": {"type": "integer", "minimum": 2, "maximum": 1}}},
+     "{}"),
     ({"type": "integer", "minimum": -0.5, "maximum": 10**20}, "99999999999999999999"),
     ({"$ref": "#/$defs/a~1b%20c/items", "$defs": {"a/b c": {"items": {"const": 7}}}}, "7"),
     ({"properties": {"a": True}, "required": ["z", "a"]}, '{"a":1,"z":2,"x":3}'),

@@ -42,8 +42,10 @@ WALKED = [
     PERSON,
     {"type": ["string", "null", "boolean"]},
     {"type": "array", "items": {"type": "integer", "minimum": -70, "maximum": 1200}, "minItems": 2},
-    {"type": "array", "prefixItems": [{"type": "number"}, {"const": {"k": [1, {}]}}], "items": False},
-    {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": {"type": "null"}},
+    {"type": "array", "prefixItems": [{"type": "number"}, {"const": {"k": [1, {}]}}],
+     "items": False},
+    {"type": "object", "properties": {"a": {"type": "integer"}},
+     "additionalProperties": {"type": "null"}},
 ]  # fmt: skip
 
 
@@ -312,7 +314,8 @@ def their_mask(matcher: LLMatcher, size: int) -> NDArray[np.bool_]:
 AGREED: list[tuple[Any, list[str]]] = [
     ({"type": "object"}, ['{"a":12,"b":"x\\n é日","c":[1, -2.5e3,null,{}],"":{"d":[[true]]}}']),
     (PERSON, ['{"name":"Ann","age":42,"tags":["b c", null],"friend":{"name":"x","friend":null}}',
-              '{"name": "é", "friend": null, "born": "2024-0', '{"name":"A","friend":null,"code":"AB12"}']),
+              '{"name": "é", "friend": null, "born": "2024-0',
+              '{"name":"A","friend":null,"code":"AB12"}']),
     ({"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 3}, ["[1,-20, 3]"]),
     ({"enum": ["red", "green", 5, None, {"a": [1]}]}, ['"green"', "null", '{"a": [1]}']),
     ({"type": "string", "maxLength": 4}, ['"abc"', '"éé日"']),

@@ -9,7 +9,7 @@ Language models write nothing else, and it keeps the automata small.
 import json
 from functools import cache
 
-from groundup.engine.regular_expression import ByteSequence, Dfa, compile_regex, utf8_sequences
+from groundup.engine.regular_expression import Dfa, compile_regex, utf8_sequences
 
 __all__ = [
     "any_character",
@@ -51,9 +51,9 @@ def characters(least: int, most: int | None) -> Dfa:
     return compile_regex(rf"[\s\S]{{{least},{'' if most is None else most}}}", shortest_spelling)
 
 
-def shortest_spelling(first: int, last: int) -> list[ByteSequence]:
+def shortest_spelling(first: int, last: int) -> list[tuple[tuple[int, int], ...]]:
     """The bytes of a range of characters in a JSON string, for `compile_regex`."""
-    found: list[ByteSequence] = []
+    found: list[tuple[tuple[int, int], ...]] = []
     for code in range(first, min(last, ord("\\")) + 1):
         if code < 0x20 or chr(code) in '"\\':
             found.append(tuple((byte, byte) for byte in spelled(chr(code))))

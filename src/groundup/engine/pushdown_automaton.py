@@ -207,7 +207,7 @@ class PushdownAutomaton:
 def _bounded(state: State) -> State:
     if len(state) <= MAX_CONFIGURATIONS:
         return state
-    kept = []
+    kept: list[Configuration] = []
     for _, same_place in groupby(sorted(state), key=itemgetter(0)):
         kept += islice(same_place, MAX_STACKS_OF_A_PLACE)
     return frozenset(kept)

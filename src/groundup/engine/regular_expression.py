@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from groundup.errors import GroundupError
 
-__all__ = ["ByteSequence", "Dfa", "compile_regex", "utf8_sequences"]
+__all__ = ["Dfa", "compile_regex", "utf8_sequences"]
 
 # One (first, last) for each byte: every byte may be any of its range, both ends included.
 ByteSequence = tuple[tuple[int, int], ...]
@@ -89,7 +89,7 @@ def utf8_sequences(first: int, last: int) -> list[ByteSequence]:
 
 def compile_regex(
     pattern: str,
-    spell: Callable[[int, int], Iterable[ByteSequence]] = utf8_sequences,
+    spell: Callable[[int, int], Iterable[ByteSequence]] | None = None,
     *,
     search: bool = False,
 ) -> Dfa:
@@ -109,8 +109,9 @@ def compile_regex(
 
     Arguments:
         pattern: the whole text must match, so anchors at both ends change nothing.
-        spell: how a range of code points is written as bytes. The ranges it is asked for hold no
-            surrogates; it may leave out characters that cannot be written.
+        spell: how a range of code points is written as bytes, by default `utf8_sequences`. The
+            ranges it is asked for hold no surrogates; it may leave out characters that cannot be
+            written.
         search: the match may stand anywhere in the text, as in JSON Schema; ``^`` and ``$`` then
             bind the alternative that they stand in to the text's beginning and end.
 
@@ -120,7 +121,7 @@ def compile_regex(
     automaton would have more than MAX_NFA_STATES or MAX_DFA_STATES states.
     Example: ``compile_regex("a|é").matches("é".encode())``.
     """
-    nfa = _Nfa(pattern, spell)
+    nfa = _Nfa(pattern, spell or utf8_sequences)
     start = nfa.state()
     accept = nfa.translate(_Parser(pattern, search).parse(), start)
     return _determinise(nfa, start, accept)
