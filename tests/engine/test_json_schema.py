@@ -118,7 +118,7 @@ def written(automaton: PushdownAutomaton, rng: random.Random, steps: int = 400) 
     for byte, c in enumerate(automaton.byte_classes.tolist()):
         representatives.setdefault(c, []).append(byte)
     for _ in range(steps):
-        row = automaton.row(state)
+        row = {c: after for after, classes in automaton.moves(state) for c in classes}
         assert row or automaton.accepts(state), text  # never stuck
         if automaton.accepts(state) and (not row or rng.random() < 0.3):
             return text.decode()

@@ -268,6 +268,10 @@ def test_a_trie_holds_every_token_at_its_node(tokens: dict[int, bytes]) -> None:
             if trie.end[ancestor] > node:
                 found += bytes([trie.byte[ancestor]])
         assert found == tokens.get(token_id, b"")
+    for node in range(len(trie.byte)):
+        below = set(trie.byte[node + 1 : trie.end[node]].tolist())
+        bits = np.unpackbits(trie.below[node].view(np.uint8), bitorder="little")
+        assert set(np.flatnonzero(bits).tolist()) == below
     assert len(trie.byte) == len(
         {t[:i] for t in [*tokens.values(), b""] for i in range(len(t) + 1)}
     )

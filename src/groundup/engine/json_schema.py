@@ -21,6 +21,7 @@ Source: JSON Schema 2020-12, core and validation.
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -237,7 +238,7 @@ class _Compiler:
             raise error(path, "bounds of a number that need not be an integer, which no automaton "
                         "checks", "give it the type integer, or leave the bounds out",
                         )  # fmt: skip
-        self.returns(self.grammar.automaton(state, compile_regex(NUMBER)))
+        self.returns(self.grammar.automaton(state, _any_number()))
 
     def integer(self, state: int, found: Conditions, path: str) -> None:
         low, high = found.integers()
@@ -274,7 +275,7 @@ class _Compiler:
             if name not in STRING_FORMATS:
                 raise error(path, f"the format {name!r}, which is not supported",
                             f"choose from {', '.join(STRING_FORMATS)}")  # fmt: skip
-            parts.append(compile_regex(STRING_FORMATS[name], shortest_spelling))
+            parts.append(_format(name))
         for pattern in found.patterns:
             try:
                 parts.append(compile_regex(pattern, shortest_spelling, search=True))
@@ -382,6 +383,16 @@ class _Compiler:
         written = grammar.call(self.colon(named), rule)
         grammar.empty_moves[written].append(end)
         grammar.empty_moves[self.comma(written)].append(pair)
+
+
+@cache
+def _any_number() -> Dfa:
+    return compile_regex(NUMBER)
+
+
+@cache
+def _format(name: str) -> Dfa:
+    return compile_regex(STRING_FORMATS[name], shortest_spelling)
 
 
 def _parsed(text: str) -> Schema:

@@ -142,22 +142,34 @@ class PushdownAutomaton:
         """Whether the text may end in this state."""
         return (_END, ()) in state
 
-    def row(self, state: State) -> dict[int, State]:
-        """The states after one byte: ``{byte class: state}``, only for bytes that may follow."""
+    def moves(self, state: State) -> list[tuple[State, tuple[int, ...]]]:
+        """The states that one byte leads to, each with the classes of bytes that lead there.
+
+        The classes of different states do not overlap; bytes of no class may not follow.
+        """
+        if len(state) == 1:
+            [(position, stack)] = state
+            if position == _END:
+                return []
+            closures = [(self._closure(to, stack), c) for to, c in self._moves[position]]
+            return [(_bounded(after), classes) for after, classes in closures if after]
         found: dict[int, State] = {}
         for position, stack in state:
-            if position == _END:
-                continue
-            for target, classes in self._moves[position]:
+            for target, classes in self._moves[position] if position != _END else ():
                 after = self._closure(target, stack)
                 for c in classes:
                     before = found.get(c)
                     found[c] = after if before is None else before | after
-        return {c: _bounded(after) for c, after in found.items() if after}
+        by_state: dict[State, list[int]] = {}
+        for c, after in found.items():
+            if after:
+                by_state.setdefault(after, []).append(c)
+        return [(_bounded(after), tuple(classes)) for after, classes in by_state.items()]
 
     def step(self, state: State, byte: int) -> State | None:
         """The state after one byte, or None where it may not follow."""
-        return self.row(state).get(int(self.byte_classes[byte]))
+        c = int(self.byte_classes[byte])
+        return next((after for after, classes in self.moves(state) if c in classes), None)
 
     def matches(self, text: bytes) -> bool:
         """Whether the grammar reads the whole text."""

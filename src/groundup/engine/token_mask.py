@@ -1,8 +1,9 @@
 """Which tokens an automaton allows next: it is run over all tokens of the vocabulary at once.
 
 Tokens with the same beginning share its run: the walk goes over the vocabulary's trie, and leaves a
-branch at the first byte that the automaton refuses. The walk itself is compiled and looks its moves
-up in a table, which is filled with the automaton's states as the walk first comes to them.
+branch at the first byte that the automaton refuses. A branch whose bytes all leave the automaton
+where it is (the letters within a JSON string) is taken as a whole. The walk itself is compiled and
+looks moves up in a table, which is filled with the automaton's states as the walk comes to them.
 
 Sources: Willard and Louf 2023, "Efficient guided generation for large language models", section 3
 (masks by automaton state); Dong et al. 2024, "XGrammar", section 3 (a trie's shared beginnings).
@@ -22,6 +23,7 @@ __all__ = ["TokenMask"]
 
 MAX_TABLE_ROWS = 50_000  # beyond it, the table is begun anew
 MAX_CACHED_BYTES = 32_000_000  # of masks
+ROWS_AHEAD = 16  # filled with each row that is asked for: the walk, or the text, soon comes there
 
 
 class TokenMask:
@@ -39,6 +41,10 @@ class TokenMask:
         self._trie = trie
         self._end_ids = np.array(sorted(end_ids), np.int64)
         self._classes = automaton.byte_classes[trie.byte]  # (N,)
+        bits = np.eye(256, dtype=np.uint8)
+        of_class = [bits[automaton.byte_classes == c].sum(axis=0, dtype=np.uint8)
+                    for c in range(int(automaton.byte_classes[-1]) + 1)]  # fmt: skip
+        self._bytes_of_class = np.packbits(of_class, axis=1, bitorder="little").view(np.uint64)
         self._row_at = np.zeros(int(trie.depth.max()) + 1, np.int32)
         self._masks: OrderedDict[State, NDArray[np.bool_]] = OrderedDict()
         self._forget()
@@ -81,17 +87,18 @@ class TokenMask:
         # Where the walk comes to a state whose row is empty, it leaves the branch and notes it.
         while len(nodes):
             nodes, rows = _walk(
-                self._classes, trie.depth, trie.end, self._table, self._filled, nodes, rows,
-                self._row_at, reached,
+                self._classes, trie.depth, trie.end, trie.below, self._table, self._stays,
+                self._filled, nodes, rows, self._row_at, reached,
             )  # fmt: skip
-            for row in set(rows.tolist()):
+            for row in dict.fromkeys(rows.tolist()):
                 self._fill(row)
         return reached
 
     def _forget(self) -> None:
         self._rows: dict[State, int] = {}
         self._states: list[State] = []
-        self._table = np.full((256, int(self._automaton.byte_classes[-1]) + 1), -1, np.int32)
+        self._table = np.full((256, len(self._bytes_of_class)), -1, np.int32)
+        self._stays = np.zeros((256, 4), np.uint64)  # the bytes that lead back to the same state
         self._filled = np.zeros(256, np.bool_)
 
     def _row_of(self, state: State) -> int:
@@ -101,15 +108,23 @@ class TokenMask:
             self._states.append(state)
             if row == len(self._filled):
                 self._table = np.concatenate([self._table, np.full_like(self._table, -1)])
+                self._stays = np.concatenate([self._stays, np.zeros_like(self._stays)])
                 self._filled = np.concatenate([self._filled, np.zeros_like(self._filled)])
         return row
 
     def _fill(self, row: int) -> None:
-        if self._filled[row]:
-            return
-        moves = {c: self._row_of(s) for c, s in self._automaton.row(self._states[row]).items()}
-        self._table[row, list(moves)] = list(moves.values())
-        self._filled[row] = True
+        waiting = [row]
+        for each in waiting:
+            if self._filled[each]:
+                continue
+            for state, classes in self._automaton.moves(self._states[each]):
+                target = self._row_of(state)
+                self._table[each, classes] = target
+                if target == each:
+                    self._stays[each] = np.bitwise_or.reduce(self._bytes_of_class[list(classes)])
+                elif len(waiting) <= ROWS_AHEAD:
+                    waiting.append(target)
+            self._filled[each] = True
 
 
 @njit(cache=True)
@@ -117,7 +132,9 @@ def _walk(
     classes: NDArray[np.uint8],
     depth: NDArray[np.int32],
     end: NDArray[np.int32],
+    below: NDArray[np.uint64],
     table: NDArray[np.int32],
+    stays: NDArray[np.uint64],
     filled: NDArray[np.bool_],
     nodes: NDArray[np.int32],
     rows: NDArray[np.int32],
@@ -146,8 +163,17 @@ def _walk(
             if end[node] == node + 1:
                 node += 1
             elif filled[row]:
-                row_at[level] = row
-                node += 1
+                if (
+                    below[node, 0] & ~stays[row, 0]
+                    | below[node, 1] & ~stays[row, 1]
+                    | below[node, 2] & ~stays[row, 2]
+                    | below[node, 3] & ~stays[row, 3]
+                ) == 0:
+                    reached[node + 1 : end[node]] = True
+                    node = end[node]
+                else:
+                    row_at[level] = row
+                    node += 1
             else:
                 if count == len(waiting_nodes):
                     waiting_nodes = np.concatenate((waiting_nodes, np.empty_like(waiting_nodes)))

@@ -20,7 +20,10 @@ class TokenTrie:
     byte: NDArray[np.uint8]  # (N,) the byte that leads to a node; 0 for the root
     depth: NDArray[np.int32]  # (N,) bytes from the root
     end: NDArray[np.int32]  # (N,) one more than the last descendant
-    node_of: NDArray[np.int32]  # (V,) where a token ends; 0 for ids that no text is written with
+    below: NDArray[
+        np.uint64
+    ]  # (N, 4) the set of the descendants' bytes: bit b % 64 of word b // 64
+    node_of: NDArray[np.intp]  # (V,) where a token ends; 0 for ids that no text is written with
 
 
 def token_trie(tokens: Mapping[int, bytes], size: int) -> TokenTrie:
@@ -31,20 +34,21 @@ def token_trie(tokens: Mapping[int, bytes], size: int) -> TokenTrie:
             and those without bytes are left out.
         size: the size of the vocabulary, V; ids are 0 to V - 1.
     """
-    node_of = np.zeros(size, np.int32)
-    path, label, depth = [0], bytearray(1), [0]
+    node_of = np.zeros(size, np.intp)
+    path, label, depth, parent = [0], bytearray(1), [0], [0]
     before = b""
     # In sorted order each token continues the way to the one before it, or leaves it once.
     for token, token_id in sorted((token, token_id) for token_id, token in tokens.items() if token):
         shared = _shared(before, token)
         path[shared + 1 :] = range(len(label), len(label) + len(token) - shared)
+        parent += path[shared:-1] if len(token) > shared else []
         label += token[shared:]
         depth.extend(range(shared + 1, len(token) + 1))
         node_of[token_id] = path[-1]
         before = token
-    return TokenTrie(
-        np.frombuffer(bytes(label), np.uint8), np.array(depth, np.int32), _ends(depth), node_of
-    )
+    byte, levels = np.frombuffer(bytes(label), np.uint8), np.array(depth, np.int32)
+    below = _below(byte, levels, np.array(parent, np.intp))
+    return TokenTrie(byte, levels, _ends(depth), below, node_of)
 
 
 def _shared(a: bytes, b: bytes) -> int:
@@ -64,3 +68,18 @@ def _ends(depth: list[int]) -> NDArray[np.int32]:
             ends[closed] = node
         open_nodes[level:] = [node]
     return ends
+
+
+def _below(
+    byte: NDArray[np.uint8], depth: NDArray[np.int32], parent: NDArray[np.intp]
+) -> NDArray[np.uint64]:
+    """For each node the set of its descendants' bytes."""
+    own = np.zeros((len(byte), 4), np.uint64)
+    own[np.arange(len(byte)), byte // 64] = np.uint64(1) << (byte % 64).astype(np.uint64)
+    below = np.zeros_like(own)
+    for level in range(int(depth.max()), 0, -1):
+        nodes = np.flatnonzero(depth == level)  # siblings are neighbours here
+        parents = parent[nodes]
+        firsts = np.flatnonzero(np.diff(parents, prepend=-1))
+        below[parents[firsts]] = np.bitwise_or.reduceat(own[nodes] | below[nodes], firsts, axis=0)
+    return below
