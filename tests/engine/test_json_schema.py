@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.engine.json_schema import compile_json_schema
@@ -32,6 +32,8 @@ LEAVES: list[Any] = [
     {"type": "integer", "minimum": -3, "exclusiveMaximum": 12.5},
     {"type": "integer", "exclusiveMinimum": 98, "maximum": 1003},
     {"minimum": 7, "type": ["integer", "null"]},
+    {"type": "number", "exclusiveMinimum": -0.5, "maximum": 1.25},
+    {"minimum": 0.001},
     {"type": "string", "minLength": 1, "maxLength": 3},
     {"type": "string", "maxLength": 2},
     {"type": "string", "minLength": 2},
@@ -42,7 +44,7 @@ LEAVES: list[Any] = [
     {"const": {"a": [1, {"b": None}], "c": 2.5}},
     {"enum": VALUES},
     {"enum": VALUES, "type": ["string", "integer"]},
-    {"enum": VALUES, "minLength": 1, "maximum": 0, "minItems": 1, "type": ["string", "array"]},
+    {"enum": VALUES, "minLength": 1, "maximum": 0, "minItems": 1},
     {"anyOf": [{"type": "integer"}, {"type": "string", "maxLength": 1}]},
     {"oneOf": [{"type": "integer"}, {"type": "string"}]},
     {"allOf": [{"type": ["integer", "string"]}, {"type": ["number", "null"]}]},
@@ -106,8 +108,6 @@ def compiled(schema: Any) -> PushdownAutomaton | None:
     except GroundupError as refused:
         if "nothing can be written" in str(refused):
             return None
-        if "a number that need not" in str(refused):
-            reject()
         raise
 
 
@@ -328,8 +328,8 @@ BAD = {
     '{"properties": {"a": {"$id": "http://a/b"}}}': "'$id'",
     '{"$dynamicRef": "#a"}': "'$dynamicRef'",
     '{"properties": {"a": {"properties": {"b": {"x": 1}}}}}': "#/properties/a/properties/b",
-    '{"type": "number", "minimum": 0}': "bounds of a number",
-    '{"minimum": 0}': "bounds of a number",
+    '{"type": "number", "minimum": 0.1234567890123456}': "more than 15 digits",
+    '{"type": "number", "minimum": 1, "exclusiveMaximum": 1}': "no number lies",
     '{"type": "integer", "minimum": "0"}': 'minimum "0"',
     '{"type": "integer", "minimum": true}': "minimum true",
     '{"type": "integer", "exclusiveMinimum": true}': "exclusiveMinimum true",

@@ -1,11 +1,14 @@
 """Patterns as automata over bytes, against Python's ``re``, and with planted bad input."""
 
 import re
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groundup.engine.decimal_range import decimal_range
 from groundup.engine.dfa_product import difference, intersection
 from groundup.engine.integer_range import integer_range
 from groundup.engine.regular_expression import Dfa, compile_regex
@@ -227,3 +230,31 @@ def test_a_range_of_integers_matches_exactly_these(
         assert dfa.matches(str(n).encode()) == (n in within), (low, high, n)
     for text in (b"", b"-", b"-0", b"00", b"01", b"+1", b"1.0"):
         assert not dfa.matches(text)
+
+
+DECIMALS = st.decimals(-1000, 1000, places=3) | st.decimals(-2, 2, places=2) | st.integers(-20, 20)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.none() | DECIMALS, min_size=4, max_size=4), st.lists(DECIMALS))
+def test_a_range_of_decimals_matches_exactly_these(given: list[Any], others: list[Any]) -> None:
+    low, high, above, below = bounds = [None if x is None else Decimal(x) for x in given]
+    if not any(bound is not None for bound in bounds):
+        return
+    pattern = decimal_range(low, high, above, below)
+    dfa = None if pattern is None else compile_regex(pattern)
+    near = [bound + Decimal(d) for bound in bounds if bound is not None
+            for d in ("0", "0.001", "-0.001", "1e-11", "-1e-11", "1", "-1")]  # fmt: skip
+    for number in [*near, *map(Decimal, others)]:
+        within = (
+            (low is None or number >= low)
+            and (high is None or number <= high)
+            and (above is None or number > above)
+            and (below is None or number < below)
+        )
+        plain = f"{number:f}"
+        short = plain.rstrip("0").rstrip(".") if "." in plain else plain
+        for text in {plain, short, f"{short}.0" if "." not in short else short}:
+            if not text.startswith("-") or number:
+                matches = dfa is not None and dfa.matches(text.encode())
+                assert matches == within, (bounds, text, pattern)

@@ -6,15 +6,16 @@ spelling at least can be written, with these exceptions, which keep the automata
 
 - properties come in the order of their declaration, required ones that are not declared after them,
   and others last
-- an integer (by its type or its bounds) has no fraction and no exponent
+- an integer (by its type) has no fraction and no exponent; a number with bounds has no exponent,
+  and the digits that `decimal_range` says
 - a text with a pattern or a format, and the name of a property that is not declared, has each
   character in its shortest spelling (`json_string`), and a format as `string_format` says
 - values nest at most `MAX_DEPTH` of `pushdown_automaton` levels
 - ``\\d``, ``\\w`` and ``\\s`` in patterns are ASCII, as `regular_expression` says
 
 ``oneOf`` is taken where no value can satisfy two of its schemas: their types differ, or the values
-of a property that both require, or of themselves. Bounds of numbers need the type integer. Any
-other keyword is refused rather than left unenforced.
+of a property that both require, or of themselves. Any other keyword is refused rather than left
+unenforced.
 
 Source: JSON Schema 2020-12, core and validation.
 """
@@ -25,6 +26,7 @@ from functools import cache
 from itertools import combinations
 from typing import Any
 
+from groundup.engine.decimal_range import decimal_range
 from groundup.engine.dfa_product import difference, intersection
 from groundup.engine.integer_range import integer_range
 from groundup.engine.json_string import (
@@ -174,16 +176,11 @@ class _Compiler:
         """enum and const: those of the values that satisfy the other conditions."""
         values, found.values = found.values or [], None
         kept = [v for v in values if has_type(v, found.types)]
+        numbers = [v for v in kept if has_type(v, {"number"}) and found.within_bounds(v)]
+        kept = [v for v in kept if not has_type(v, {"number"})]
         if kept and found.schema() != Conditions(types=found.types).schema():
-            others = _Compiler(self.root)
-            try:
-                automaton = others.compile(found.schema(), path)
-            except GroundupError as reason:
-                if not others.impossible:
-                    raise
-                self.nothing(path, str(reason))
-                return
-            kept = [v for v in kept if automaton.matches(_compact(v).encode())]
+            kept = self.satisfying(kept, found, path)
+        kept += numbers
         if not kept:
             self.nothing(path, "none of the values of enum or const satisfies the rest")
             return
@@ -196,6 +193,17 @@ class _Compiler:
                 start = self.grammar.state()
                 self.grammar.empty_moves[rule].append(start)
                 self.returns(self.value(start, value))
+
+    def satisfying(self, values: list[Any], found: Conditions, path: str) -> list[Any]:
+        """Those of the values that the conditions, compiled on their own, can write."""
+        others = _Compiler(self.root)
+        try:
+            automaton = others.compile(found.schema(), path)
+        except GroundupError:
+            if not others.impossible:
+                raise
+            return []
+        return [v for v in values if automaton.matches(_compact(v).encode())]
 
     def value(self, state: int, value: Any) -> int:
         """This value, with the optional spaces."""
@@ -234,11 +242,18 @@ class _Compiler:
         self.returns(self.grammar.automaton(state, word_automaton([b"true", b"false"])))
 
     def number(self, state: int, found: Conditions, path: str) -> None:
-        if found.has_bounds():
-            raise error(path, "bounds of a number that need not be an integer, which no automaton "
-                        "checks", "give it the type integer, or leave the bounds out",
-                        )  # fmt: skip
-        self.returns(self.grammar.automaton(state, _any_number()))
+        if not found.has_bounds():
+            self.returns(self.grammar.automaton(state, _any_number()))
+            return
+        try:
+            pattern = decimal_range(*found.bounds())
+        except ValueError as reason:
+            raise error(path, f"bounds of a number that are too exact ({reason})",
+                        "or give it the type integer") from None  # fmt: skip
+        if pattern is None:
+            self.nothing(path, "no number lies within all bounds")
+        else:
+            self.returns(self.grammar.automaton(state, compile_regex(pattern)))
 
     def integer(self, state: int, found: Conditions, path: str) -> None:
         low, high = found.integers()

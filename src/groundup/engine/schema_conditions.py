@@ -9,6 +9,7 @@ Source: JSON Schema 2020-12, core, sections 7 and 10, and validation, section 6.
 import json
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
+from decimal import Decimal
 from math import ceil, floor
 from typing import Any
 from urllib.parse import unquote
@@ -141,6 +142,20 @@ class Conditions:
         highs = [] if self.maximum is None else [floor(self.maximum)]
         highs += [] if self.below is None else [ceil(self.below) - 1]
         return max(lows, default=None), min(highs, default=None)
+
+    def bounds(self) -> tuple[Decimal | None, ...]:
+        """minimum, maximum, above and below as they are written."""
+        values = (self.minimum, self.maximum, self.above, self.below)
+        return tuple(None if value is None else Decimal(repr(value)) for value in values)
+
+    def within_bounds(self, number: int | float) -> bool:
+        """Whether a number satisfies the bounds."""
+        return (
+            (self.minimum is None or number >= self.minimum)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
+        )
 
     def has_bounds(self) -> bool:
         """Whether numbers are bounded."""
