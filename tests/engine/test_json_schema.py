@@ -6,6 +6,7 @@ import json
 import random
 import re
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groundup.engine import json_schema
 from groundup.engine.json_schema import compile_json_schema
 from groundup.engine.pushdown_automaton import MAX_DEPTH, PushdownAutomaton
 from groundup.errors import GroundupError
@@ -59,6 +61,14 @@ DEFINITIONS = {
         "additionalProperties": False,
     },
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def time_enough() -> Iterator[None]:
+    """The machine may be busy: only limits of size are met here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_schema, "MAX_SECONDS", 600.0)
+        yield
 
 
 def objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -374,6 +384,8 @@ BAD = {
     '{"anyOf": [{"$ref": "#"}]}': "nothing can be written",
     '{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}': "nothing can be",
     '{"type": "array", "minItems": 1, "items": {"$ref": "#"}}': "nothing can be written",
+    '{"enum": [{}, "a"], "properties": {"a": {"$ref": "#"}}}': "lead back to an enum",
+    json.dumps({"allOf": [{"title": str(i)} for i in range(300)]}): "more than 200 schemas",
     json.dumps({"allOf": [{"anyOf": [{"required": [f"{i}{j}"]} for j in range(8)]}
                           for i in range(9)]}): "more than",
     json.dumps({"type": "array", "items": {"type": "array", "maxItems": 50_000, "prefixItems": [
@@ -402,7 +414,21 @@ ACCEPTED = [
     ({"enum": [1, 1.0, True]}, "true"),
     ({"properties": {str(i): {"maxLength": 1} for i in range(400)}}, '{"7":"x","300":"y"}'),
     ({"maxLength": 50_000, "type": "string"}, '"a"'),
+    ({"enum": [*range(10_000), *map(str, range(10_000))]}, '"77"'),
+    ({"oneOf": [{"const": i} for i in range(60)]}, "59"),
+    ({"$ref": "#/$defs/c", "$defs": {
+        "a": {"properties": {"n": {"$ref": "#/$defs/c"}, "x": {"const": 1}}},
+        "b": {"properties": {"n": {"$ref": "#/$defs/a"}}, "required": ["x"], "type": "object"},
+        "c": {"allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}}},
+     '{"n":{"n":{"n":{"x":1},"x":1},"x":1},"x":1}'),
+    ({"enum": [0.5, 2, 7], "exclusiveMaximum": 7, "minimum": 1}, "2"),
 ]  # fmt: skip
+
+
+def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_schema, "MAX_SECONDS", -1.0)
+    with pytest.raises(GroundupError, match="takes too long"):
+        compile_json_schema("{}")
 
 
 @pytest.mark.parametrize(("schema", "text"), ACCEPTED, ids=str)

@@ -24,6 +24,7 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from itertools import combinations
+from time import monotonic
 from typing import Any
 
 from groundup.engine.decimal_range import decimal_range
@@ -59,6 +60,8 @@ MAX_TEXT = 256_000  # characters of a schema
 MAX_NESTING = 100  # of a schema's text
 MAX_RULES = 5_000
 MAX_LENGTH = 50_000  # a text's or list's limits
+MAX_ENUM_NESTING = 8
+MAX_SECONDS = 5.0  # each single step is bounded by its size, and this bounds their number
 
 ANY_OBJECT = '{"type": "object"}'
 INTEGER = r"-?(?:0|[1-9]\d*)"
@@ -75,14 +78,16 @@ def compile_json_schema(text: str = ANY_OBJECT) -> PushdownAutomaton:
     supported, nothing can satisfy the schema, or it is too large.
     """
     root = _parsed(text)
-    return _Compiler(root).compile(root)
+    return _Compiler(root, monotonic() + MAX_SECONDS).compile(root)
 
 
 class _Compiler:
     """One rule of the grammar for each schema. A schema that occurs twice is compiled once."""
 
-    def __init__(self, root: Schema) -> None:
+    def __init__(self, root: Schema, deadline: float, nesting: int = 0) -> None:
         self.root = root
+        self.deadline = deadline
+        self.nesting = nesting  # of schemas compiled to choose values of an enum
         self.reader = SchemaReader(root)
         self.grammar = Grammar()
         self.rules: dict[str, int] = {}  # by the schema's text
@@ -92,6 +97,7 @@ class _Compiler:
     def compile(self, schema: Schema, path: str = "#") -> PushdownAutomaton:
         rule = self.rule(schema, path)
         while self.waiting:
+            self.check_time(path)
             self.build(*self.waiting.pop())
         try:
             return PushdownAutomaton(self.grammar, rule)
@@ -109,6 +115,11 @@ class _Compiler:
             self.rules[key] = self.grammar.state()
             self.waiting.append((self.rules[key], schema, path))
         return self.rules[key]
+
+    def check_time(self, path: str) -> None:
+        if monotonic() > self.deadline:
+            raise error(path, "so much to compile that it takes too long",
+                        "use fewer patterns and combinations")  # fmt: skip
 
     def nothing(self, path: str, reason: str) -> None:
         self.impossible.append(f"{reason}, at {path}")
@@ -152,6 +163,7 @@ class _Compiler:
 
     def exclude(self, left: Schema, right: Schema, path: str, levels: int) -> bool:
         """Whether it is plain that no value satisfies both schemas."""
+        self.check_time(path)
         a, b = self.reader.conditions(left, path), self.reader.conditions(right, path)
         if a is None or b is None:
             return True
@@ -196,7 +208,10 @@ class _Compiler:
 
     def satisfying(self, values: list[Any], found: Conditions, path: str) -> list[Any]:
         """Those of the values that the conditions, compiled on their own, can write."""
-        others = _Compiler(self.root)
+        if self.nesting == MAX_ENUM_NESTING:
+            raise error(path, "an enum beside conditions that lead back to an enum, too often",
+                        "leave out the conditions that its values satisfy anyway")  # fmt: skip
+        others = _Compiler(self.root, self.deadline, self.nesting + 1)
         try:
             automaton = others.compile(found.schema(), path)
         except GroundupError:

@@ -22,6 +22,8 @@ Schema = dict[str, Any] | bool
 
 TYPES = ("null", "boolean", "number", "integer", "string", "array", "object")
 
+MAX_JOINED = 200  # schemas that hold at once
+
 # They say something about a schema, and nothing about values.
 ANNOTATIONS = {"$schema", "$comment", "$defs", "definitions", "title", "description", "default"}
 ANNOTATIONS |= {"example", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"}
@@ -80,7 +82,8 @@ class Conditions:
         self.types = joined_types(self.types, other.types)
         if other.values is not None:
             mine = other.values if self.values is None else self.values
-            self.values = [v for v in mine if any(same_json(v, w) for w in other.values)]
+            theirs = set(map(json_key, other.values))
+            self.values = [v for v in mine if json_key(v) in theirs]
         self._join_properties(other)
         self._join_items(other)
         self.least_length = max(self.least_length, other.least_length)
@@ -103,7 +106,7 @@ class Conditions:
             for name in names
         }
         self.additional = both(self.additional, other.additional)
-        self.required += [name for name in other.required if name not in self.required]
+        self.required = list(dict.fromkeys([*self.required, *other.required]))
 
     def _join_items(self, other: "Conditions") -> None:
         length = max(len(self.prefix), len(other.prefix))
@@ -190,8 +193,10 @@ class SchemaReader:
         """The conditions of a schema, and those of all that $ref and allOf add to it."""
         waiting: list[tuple[Any, str, tuple[str, ...]]] = [(schema, path, ())]
         for count, (part, place, followed) in enumerate(waiting):
-            if count > 1000:
-                raise error(place, "more than 1000 schemas that hold at once", "join some of them")
+            if count > MAX_JOINED:
+                raise error(
+                    place, f"more than {MAX_JOINED} schemas that hold at once", "join some of them"
+                )
             if isinstance(part, bool):
                 if not part:
                     yield None
@@ -234,13 +239,12 @@ class SchemaReader:
         found = Conditions()
         if "type" in schema:
             found.types = _types(schema["type"], path)
-        values = [schema["enum"]] if "enum" in schema else []
-        if values and not isinstance(values[0], list):
-            raise error(path, f"enum {shown(values[0])}", "give a list of values")
-        values += [[schema["const"]]] if "const" in schema else []
-        if values:
-            found.values = [v for v in values[0] if all(any(same_json(v, w) for w in each)
-                                                        for each in values)]  # fmt: skip
+        if "enum" in schema:
+            if not isinstance(schema["enum"], list):
+                raise error(path, f"enum {shown(schema['enum'])}", "give a list of values")
+            found.values = schema["enum"]
+        if "const" in schema:
+            found.join(Conditions(values=[schema["const"]]))
         self._read_object(schema, found, path)
         self._read_array(schema, found, path)
         found.least_length = _count(schema, "minLength", path) or 0
@@ -280,14 +284,21 @@ class SchemaReader:
 
 
 def both(left: Schema, right: Schema) -> Schema:
-    """The schema that says both."""
-    if left is True or same_json(left, right):
-        return right
-    if right is True:
-        return left
+    """The schema that says both.
+
+    Parts that both say are written once. So schemas that lead back to themselves through allOf have
+    a finite number of combinations.
+    """
+    if left is True or right is True:
+        return right if left is True else left
     if left is False or right is False:
         return False
-    return {"allOf": [left, right]}
+    parts: dict[str, Schema] = {}
+    for schema in (left, right):
+        several = schema.get("allOf") if schema.keys() == {"allOf"} else None
+        for part in several if isinstance(several, list) else [schema]:
+            parts.setdefault(json.dumps(part), part)
+    return {"allOf": list(parts.values())} if len(parts) > 1 else left
 
 
 def joined_types(left: Set[str], right: Set[str]) -> frozenset[str]:
@@ -316,15 +327,15 @@ def type_of(value: Any) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
-def same_json(left: Any, right: Any) -> bool:
-    """Whether two values are equal in JSON, where ``true`` is not 1, and 1.0 is 1."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same_json, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same_json(left[k], right[k]) for k in left)
-    return bool(left == right)
+def json_key(value: Any) -> str:
+    """A text that is the same for equal values in JSON, where ``true`` is not 1, and 1.0 is 1."""
+    if isinstance(value, list):
+        return f"[{','.join(map(json_key, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{json.dumps(k)}:{json_key(value[k])}' for k in sorted(value))}}}"
+    if isinstance(value, float) and value == floor(value):
+        return str(int(value))
+    return json.dumps(value)
 
 
 def least(left: Any, right: Any) -> Any:
