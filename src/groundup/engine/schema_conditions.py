@@ -205,7 +205,7 @@ class SchemaReader:
             if "$ref" in part:
                 name = part["$ref"]
                 if name in followed:
-                    raise error(place, f"the reference {name!r}, which leads back to itself",
+                    raise error(place, f"the reference {shown(name)}, which leads back to itself",
                                 "put something between, such as a property")  # fmt: skip
                 waiting.append((self._referred(name, place), place, (*followed, name)))
             for i, each in enumerate(part.get("allOf", [])):
@@ -213,7 +213,7 @@ class SchemaReader:
 
     def _referred(self, name: Any, path: str) -> Schema:
         if not isinstance(name, str) or not (name == "#" or name.startswith("#/")):
-            raise error(path, f"the reference {name!r}",
+            raise error(path, f"the reference {shown(name)}",
                         "use references within the schema, such as '#/$defs/name'")  # fmt: skip
         found: Any = self._root
         for part in name.split("/")[1:]:
@@ -223,7 +223,7 @@ class SchemaReader:
             else:
                 found = found.get(key) if isinstance(found, dict) else None
         if not isinstance(found, dict | bool):
-            raise error(path, f"the reference {name!r}, which leads to no schema",
+            raise error(path, f"the reference {shown(name)}, which leads to no schema",
                         "define what it names")  # fmt: skip
         return found
 
