@@ -107,6 +107,12 @@ PARTS: dict[str, Part] = {
             minutes=75,
             summary="Byte-level byte-pair encoding",
         ),
+        Part(
+            "regular-expression",
+            "groundup.engine.regular_expression",
+            minutes=180,
+            summary="A pattern compiled to an automaton over bytes",
+        ),
     )
 }
 
