@@ -107,6 +107,12 @@ PARTS: dict[str, Part] = {
             minutes=75,
             summary="Byte-level byte-pair encoding",
         ),
+        Part(
+            "token-bucket",
+            "groundup.serving.token_bucket",
+            minutes=45,
+            summary="A rate limit that allows bursts",
+        ),
     )
 }
 
