@@ -113,6 +113,12 @@ PARTS: dict[str, Part] = {
             minutes=45,
             summary="A rate limit that allows bursts",
         ),
+        Part(
+            "consistent-hashing",
+            "groundup.serving.consistent_hashing",
+            minutes=75,
+            summary="Keys on a ring that few changes move, also with bounded loads",
+        ),
     )
 }
 

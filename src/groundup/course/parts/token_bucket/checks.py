@@ -212,6 +212,10 @@ def check_refund(part: ModuleType) -> None:
     near(bucket.available, 1.0, "available 0.1 s after that")
     bucket.refund(0)
     near(bucket.available, 1.0, "available after refund(0)")
+    other = part.TokenBucket(10.0, 100.0, clock=clock)
+    other.take(30)
+    other.refund(30)
+    near(other.available, 100.0, "available after take(30) and refund(30) at one instant")
 
 
 def check_take_all(part: ModuleType) -> None:
