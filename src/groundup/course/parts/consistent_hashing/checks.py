@@ -83,7 +83,7 @@ def check_first(part: ModuleType) -> None:
 def check_weights(part: ModuleType) -> None:
     """A node's points follow its weight, and there is at least one"""
     weights = {"small": 0.02, "half": 0.8, "one": 1.0, "large": 3.26}
-    for points in (10, 2):
+    for points in (2, 7, 10):
         expected = [met(weights, key, points) for key in KEYS[:200]]
         ring = new(part, weights, points)
         for key, want in zip(KEYS, expected, strict=False):
