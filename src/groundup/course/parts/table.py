@@ -119,6 +119,12 @@ PARTS: dict[str, Part] = {
             minutes=75,
             summary="Keys on a ring that few changes move, also with bounded loads",
         ),
+        Part(
+            "circuit-breaker",
+            "groundup.serving.circuit_breaker",
+            minutes=60,
+            summary="A failing replica is left alone, and then tried with care",
+        ),
     )
 }
 
