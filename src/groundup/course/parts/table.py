@@ -125,6 +125,25 @@ PARTS: dict[str, Part] = {
             minutes=60,
             summary="A failing replica is left alone, and then tried with care",
         ),
+        Part(
+            "response-cache",
+            "groundup.serving.response_cache",
+            minutes=90,
+            summary="Answers kept by the request that made them, each computed once",
+        ),
+        Part(
+            "semantic-cache",
+            "groundup.serving.semantic_cache",
+            minutes=60,
+            summary="Answers to questions that mean nearly the same",
+            needs=("response-cache",),
+        ),
+        Part(
+            "latency-histogram",
+            "groundup.serving.latency_histogram",
+            minutes=45,
+            summary="Quantiles from buckets, as Prometheus estimates them",
+        ),
     )
 }
 
