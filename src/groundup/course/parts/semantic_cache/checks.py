@@ -119,7 +119,7 @@ def check_partitions(part: ModuleType) -> None:
 def check_time_to_live(part: ModuleType) -> None:
     """An answer ends after ttl seconds, and the next nearest is then found"""
     clock = Clock(50.0)
-    cache = new(part, clock, ttl=10.0)
+    cache = new(part, clock, ttl=10.0, max_entries=2)
     cache.put("p", axis(0), b"old")
     clock.now = 55.0
     cache.put("p", turned(0.95), b"new")
