@@ -14,12 +14,16 @@ def position(text: str) -> int:
     Python's own ``hash`` differs between processes. This is the BLAKE2b digest, of 8 bytes, of the
     text in UTF-8, read as an unsigned number with the most significant byte first.
 
+    Args:
+        text: any; a lone surrogate, which UTF-8 has no place for, is encoded as if it had.
+
     Returns:
         0 <= position < 2**64.
 
     Source: RFC 7693.
     """
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+    encoded = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(encoded, digest_size=8).digest(), "big")
 
 
 class HashRing:

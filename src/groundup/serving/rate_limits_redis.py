@@ -1,7 +1,6 @@
 """Rate limits that several gateways share, in Redis."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from groundup.serving.rate_limits import Admission, Limit, check_amounts
 from groundup.serving.redis_connection import RedisConnection, RedisDown
@@ -34,14 +33,14 @@ for i = 3, #ARGV, 4 do
   bucket.level = math.min(bucket.burst, bucket.burst + (gained - bucket.taken))
   if not refund and bucket.level < bucket.amount then
     local late = math.max(0, bucket.full_at - now) / 1000000
-    wait = math.max(wait, late + (bucket.amount - bucket.level) / bucket.rate)
+    wait = math.max(wait, late + (bucket.amount - bucket.level) / bucket.rate + 0.000001)
   end
   buckets[#buckets + 1] = bucket
 end
 local reply, full_in = {text(wait)}, 0
 for _, bucket in ipairs(buckets) do
-  if wait == 0 then
-    if bucket.level >= bucket.burst then
+  if wait == 0 and bucket.amount > 0 then
+    if bucket.level >= bucket.burst and not refund then
       bucket.full_at, bucket.taken = math.max(now, bucket.full_at), 0
     end
     local change = refund and -bucket.amount or bucket.amount
@@ -78,7 +77,7 @@ class RedisRateLimits:
         *,
         prefix: str = "groundup:limits:",
         fail_open: bool = True,
-        now_us: int | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Make limits that hold for each client alike.
 
@@ -87,8 +86,7 @@ class RedisRateLimits:
             connection: to Redis.
             prefix: of the keys in Redis.
             fail_open: whether requests are admitted while Redis is down.
-            now_us: attribute of the same name, for tests: a time in microseconds in place of
-                Redis's own.
+            clock: gives seconds, in place of Redis's own time.
 
         Raises:
             ValueError: there are no limits, or a rate or a burst is not positive and finite.
@@ -102,7 +100,7 @@ class RedisRateLimits:
         self._connection = connection
         self._prefix = prefix
         self._fail_open = fail_open
-        self.now_us = now_us
+        self._clock = clock
         self._script = connection.client.register_script(SCRIPT)
 
     async def reserve(self, client: str, amounts: Mapping[str, float]) -> Admission:
@@ -123,7 +121,8 @@ class RedisRateLimits:
             return
 
     async def _run(self, mode: str, client: str, amounts: Mapping[str, float]) -> list[float]:
-        args: list[Any] = ["" if self.now_us is None else self.now_us, mode]
+        now = "" if self._clock is None else round(self._clock() * 1e6)
+        args: list[str | float] = [now, mode]
         for name, limit in self._limits.items():
             args += [name, repr(float(limit.rate)), repr(float(limit.burst))]
             args.append(repr(float(amounts.get(name, 0))))

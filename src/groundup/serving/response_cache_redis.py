@@ -45,7 +45,7 @@ class RedisResponseCache:
             answer = await self._connection.run(lambda redis: redis.get(self._prefix + key))
         except RedisDown:
             return None
-        return None if answer is None else bytes(answer)
+        return answer.encode() if isinstance(answer, str) else answer
 
     async def put(self, key: str, answer: bytes) -> None:
         """Keep an answer, if Redis is there."""

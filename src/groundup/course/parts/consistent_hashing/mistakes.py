@@ -1,8 +1,9 @@
 """Planted mistakes: text of the reference, and what stands there instead. Each must be caught."""
 
 MISTAKES: dict[str, tuple[str, str]] = {
+    "a lone surrogate raises": ('text.encode("utf-8", "surrogatepass")', "text.encode()"),
     "Python's own hash": (
-        'int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")',
+        'int.from_bytes(blake2b(encoded, digest_size=8).digest(), "big")',
         "hash(text) % 2**64",
     ),
     "the least significant byte first": ('"big"', '"little"'),
