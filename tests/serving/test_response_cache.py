@@ -72,6 +72,7 @@ def test_one_computation_at_a_time_and_none_for_nobody(acts: list[tuple[str, int
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         flights = SingleFlight()
         callers: list[tuple[str, asyncio.Task[bytes]]] = []
+        told: set[asyncio.Task[bytes]] = set()  # to go away
 
         async def compute(key: str) -> bytes:
             future: asyncio.Future[bytes] = loop.create_future()
@@ -91,7 +92,9 @@ def test_one_computation_at_a_time_and_none_for_nobody(acts: list[tuple[str, int
                 flight = flights.run(key, partial(compute, key))
                 callers.append((key, asyncio.create_task(flight)))
             elif act == "cancel" and callers:
-                callers[number % len(callers)][1].cancel()
+                call = callers[number % len(callers)][1]
+                call.cancel()
+                told.add(call)
             elif act in ("succeed", "fail") and under_way:
                 future = under_way[number % len(under_way)][1]
                 if not future.done():
@@ -105,6 +108,7 @@ def test_one_computation_at_a_time_and_none_for_nobody(acts: list[tuple[str, int
                 computing = Counter(key for key, _ in under_way)
                 assert computing == Counter(waiting)  # one for each key that is waited for
         await settle()
+        assert {call for _, call in callers if call.cancelled()} <= told
         for _, call in callers:
             call.cancel()
         await asyncio.gather(*[call for _, call in callers], return_exceptions=True)
