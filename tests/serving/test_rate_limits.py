@@ -50,8 +50,9 @@ def test_the_client_longest_unseen_is_forgotten(clock: Clock) -> None:
 def test_bad_amounts_and_limits(clock: Clock, new_redis: Callable[[], Redis], shared: bool) -> None:
     async def scenario() -> None:
         limits: RateLimits | RedisRateLimits = RateLimits(LIMITS, clock=clock)
+        client = new_redis()
         if shared:
-            limits = RedisRateLimits(LIMITS, connection(new_redis()))
+            limits = RedisRateLimits(LIMITS, connection(client))
         with pytest.raises(GroundupError, match="3000 tokens are asked for"):
             await limits.reserve("a", {"requests": 1, "tokens": 3000})
         for bad in ({"tokens": -1.0}, {"tokens": float("nan")}, {"images": 1.0}):
@@ -62,9 +63,10 @@ def test_bad_amounts_and_limits(clock: Clock, new_redis: Callable[[], Redis], sh
         assert (await limits.reserve("a", {})).left == {"requests": 10.0, "tokens": 2000.0}
         for none in ({}, {"x": Limit(0.0, 1.0)}, {"x": Limit(1.0, float("inf"))}):
             with pytest.raises(ValueError, match=r"limit|must be positive"):
-                RedisRateLimits(none, connection(new_redis()))
+                RedisRateLimits(none, connection(client))
             with pytest.raises(ValueError, match=r"limit|must be positive"):
                 RateLimits(none)
+        await client.aclose()
 
     asyncio.run(scenario())
 
