@@ -61,8 +61,8 @@ return reply
 class RedisRateLimits:
     """As `groundup.serving.rate_limits.RateLimits`, with the buckets in Redis.
 
-    The time is Redis's own (version 5 or newer), so gateways whose clocks differ agree. A bucket that would need more
-    than a day to fill is full after a day without requests.
+    The time is Redis's own, so gateways whose clocks differ agree. A bucket that would need more
+    than a day to fill is full after a day without requests. Redis must be of version 5 or newer.
 
     **While Redis is down the limits fail open**: requests are admitted, because an outage of the
     limits should not be one of the service, and the engine's own queue is bounded. With
