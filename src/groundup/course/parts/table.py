@@ -113,6 +113,43 @@ PARTS: dict[str, Part] = {
             minutes=180,
             summary="A pattern compiled to an automaton over bytes",
         ),
+        Part(
+            "token-bucket",
+            "groundup.serving.token_bucket",
+            minutes=45,
+            summary="A rate limit that allows bursts",
+        ),
+        Part(
+            "consistent-hashing",
+            "groundup.serving.consistent_hashing",
+            minutes=75,
+            summary="Keys on a ring that few changes move, also with bounded loads",
+        ),
+        Part(
+            "circuit-breaker",
+            "groundup.serving.circuit_breaker",
+            minutes=60,
+            summary="A failing replica is left alone, and then tried with care",
+        ),
+        Part(
+            "response-cache",
+            "groundup.serving.response_cache",
+            minutes=90,
+            summary="Answers kept by the request that made them, each computed once",
+        ),
+        Part(
+            "semantic-cache",
+            "groundup.serving.semantic_cache",
+            minutes=60,
+            summary="Answers to questions that mean nearly the same",
+            needs=("response-cache",),
+        ),
+        Part(
+            "latency-histogram",
+            "groundup.serving.latency_histogram",
+            minutes=45,
+            summary="Quantiles from buckets, as Prometheus estimates them",
+        ),
     )
 }
 
