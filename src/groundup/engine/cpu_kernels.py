@@ -1,0 +1,209 @@
+"""The passes between the matrix products of a batch, each one loop over its rows.
+
+In torch each of them is several operations, and for small models those cost more than the products.
+Matrices are float32, or bfloat16 as the bits that NumPy has no type for (uint16). Sums are float32.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from numba.core import types
+from numba.extending import overload
+
+__all__ = ["add_rms_norm", "paged_attention", "rotate_and_store", "silu_multiply"]
+
+
+def widen(value: Any) -> Any:
+    """A float32 from a float32, or from the bits of a bfloat16."""
+    raise NotImplementedError  # compiled only
+
+
+def narrow(value: Any, like: Any) -> Any:
+    """A float32 as an element of ``like``: itself, or the bits of the nearest bfloat16."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(widen, inline="always")
+def _widen(value: Any) -> Any:
+    def unchanged(value: Any) -> Any:
+        return value
+
+    def from_bits(value: Any) -> Any:
+        return np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
+
+    return unchanged if isinstance(value, types.Float) else from_bits
+
+
+@overload(narrow, inline="always")
+def _narrow(value: Any, like: Any) -> Any:
+    def unchanged(value: Any, like: Any) -> Any:
+        return value
+
+    def to_bits(value: Any, like: Any) -> Any:
+        bits = np.float32(value).view(np.uint32)
+        odd = (bits >> np.uint32(16)) & np.uint32(1)  # ties go to even, as torch's do
+        return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+
+    return unchanged if isinstance(like.dtype, types.Float) else to_bits
+
+
+@njit(inline="always", fastmath=True)
+def exponential(x: Any) -> Any:
+    """``exp(x)`` in float32 to 2 units in the last place, of operations that vectorise.
+
+    Source: Cody and Waite 1980, "Software manual for the elementary functions", chapter 6.
+    """
+    x = min(max(x, np.float32(-87.0)), np.float32(88.0))
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = x - n * np.float32(0.693359375) + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    p = p * r * r + r + np.float32(1.0)
+    return p * np.uint32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def add_rms_norm(x: Any, delta: Any, weight: Any, eps: Any, out: Any) -> None:
+    """``x += delta`` (None adds nothing), then ``out`` its RMSNorm; all (N, C), weight (C,)."""
+    N, C = x.shape
+    for i in prange(N):
+        total = np.float32(0)
+        if delta is not None:
+            for c in range(C):
+                x[i, c] += widen(delta[i, c])
+        for c in range(C):
+            total += x[i, c] * x[i, c]
+        inverse = np.float32(1) / np.sqrt(total / np.float32(C) + np.float32(eps))
+        for c in range(C):
+            out[i, c] = narrow(x[i, c] * inverse * weight[c], out)
+
+
+@njit(inline="always", fastmath=True)
+def normalise(x: Any, weight: Any, eps: Any) -> None:
+    """RMSNorm of ``x`` (D,) in place."""
+    total = np.float32(0)
+    for d in range(x.shape[0]):
+        total += x[d] * x[d]
+    inverse = np.float32(1) / np.sqrt(total / np.float32(x.shape[0]) + np.float32(eps))
+    for d in range(x.shape[0]):
+        x[d] = x[d] * inverse * weight[d]
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def rotate_and_store(
+    qkv: Any, bias: Any, q_weight: Any, k_weight: Any, eps: Any, cos: Any, sin: Any,
+    positions: Any, slots: Any, keys: Any, values: Any, q: Any,
+) -> None:  # fmt: skip
+    """Split the projections of a batch; rotate queries and keys; put keys and values in place.
+
+    Args:
+        qkv: (N, (H + 2 H_kv) D), without the bias.
+        bias: ((H + 2 H_kv) D,), or None.
+        q_weight, k_weight: (D,), of the norm of each head's queries and keys, or None.
+        eps: of these norms.
+        cos, sin: (context, D / 2), by position, or None where nothing is rotated.
+        positions, slots: (N,), where each row stands in its sequence, and in the cache.
+        keys, values: (positions, H_kv, D), the cache's, written to.
+        q: (N, H, D), written: the queries, divided by the root of D.
+    """
+    N, H, D = q.shape
+    H_kv = keys.shape[1]
+    half = D // 2
+    scale = np.float32(1) / np.sqrt(np.float32(D))
+    for i in prange(N):
+        head = np.empty(D, np.float32)
+        for h in range(H + 2 * H_kv):
+            for d in range(D):
+                head[d] = widen(qkv[i, h * D + d])
+            if bias is not None:
+                for d in range(D):
+                    head[d] += bias[h * D + d]
+            if h < H + H_kv:
+                if q_weight is not None:
+                    if h < H:
+                        normalise(head, q_weight, eps)
+                    else:
+                        normalise(head, k_weight, eps)
+                if cos is not None:
+                    p = positions[i]
+                    for d in range(half):
+                        first, second = head[d], head[half + d]
+                        head[d] = first * cos[p, d] - second * sin[p, d]
+                        head[half + d] = second * cos[p, d] + first * sin[p, d]
+            if h < H:
+                for d in range(D):
+                    q[i, h, d] = head[d] * scale
+            elif h < H + H_kv:
+                for d in range(D):
+                    keys[slots[i], h - H, d] = head[d]
+            else:
+                for d in range(D):
+                    values[slots[i], h - H - H_kv, d] = head[d]
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def paged_attention(
+    q: Any, keys: Any, values: Any, tables: Any, sequence_of: Any, positions: Any, out: Any
+) -> None:
+    """Attention of rows of a batch over keys that lie in scattered blocks.
+
+    Args:
+        q: (N, H, D), divided by the root of D already.
+        keys, values: (blocks, block size, H_kv, D).
+        tables: (sequences, most blocks), the block numbers of each sequence in order.
+        sequence_of: (N,), which sequence a row belongs to; negative: not attended here.
+        positions: (N,), of each row; it sees the keys up to and with its own.
+        out: (N, H D), written.
+
+    Source: Kwon et al. 2023, "PagedAttention", section 4.1.
+    """
+    N, H, D = q.shape
+    block_size, H_kv = keys.shape[1], keys.shape[2]
+    G = H // H_kv
+    for task in prange(N * H_kv):
+        i, h = task // H_kv, task % H_kv
+        if sequence_of[i] < 0:
+            continue
+        table = tables[sequence_of[i]]
+        length = positions[i] + 1
+        scores = np.empty((G, length), np.float32)
+        sums = np.zeros(D, np.float32)
+        for j in range(length):
+            block, place = table[j // block_size], j % block_size
+            for g in range(G):
+                total = np.float32(0)
+                for d in range(D):
+                    total += q[i, h * G + g, d] * keys[block, place, h, d]
+                scores[g, j] = total
+        for g in range(G):
+            highest = scores[g, 0]
+            for j in range(1, length):
+                highest = max(highest, scores[g, j])
+            mass = np.float32(0)
+            for j in range(length):
+                weight = exponential(scores[g, j] - highest)
+                scores[g, j] = weight
+                mass += weight
+            sums[:] = np.float32(0)
+            for j in range(length):
+                block, place = table[j // block_size], j % block_size
+                for d in range(D):
+                    sums[d] += scores[g, j] * values[block, place, h, d]
+            for d in range(D):
+                out[i, (h * G + g) * D + d] = narrow(sums[d] / mass, out)
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def silu_multiply(gate_up: Any, out: Any) -> None:
+    """``silu(gate) * up`` of a joint product (N, 2 F): gate first, then up; ``out`` (N, F)."""
+    N, F = out.shape
+    for i in prange(N):
+        for f in range(F):
+            gate = widen(gate_up[i, f])
+            silu = gate / (np.float32(1) + exponential(-gate))
+            out[i, f] = narrow(silu * widen(gate_up[i, F + f]), out)
