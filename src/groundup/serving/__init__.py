@@ -1,0 +1,1 @@
+"""The engine on the network: OpenAI's HTTP interface, its gateway, its replicas."""
