@@ -1,6 +1,5 @@
 """Penalties of OpenAI's interface: for tokens that the answer holds already, by how often."""
 
-import torch
 from torch import Tensor
 
 __all__ = ["presence_frequency_penalty"]

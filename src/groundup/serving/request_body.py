@@ -2,14 +2,14 @@
 
 import asyncio
 import re
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 from starlette.types import Receive
 
 from groundup.serving.api_error import ApiError
 
-__all__ = ["ClientGone", "Decoder", "read_body"]
+__all__ = ["ClientGoneError", "Decoder", "read_body"]
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 DISCARDED = 4
 
 
-class ClientGone(Exception):
+class ClientGoneError(Exception):
     """The client has left before its request was complete: there is nobody to answer."""
 
 
@@ -28,7 +28,7 @@ async def read_body(receive: Receive, limit: int, deadline: float) -> bytes:
     Raises:
         ApiError: it is longer than ``limit`` bytes (413), or takes more than ``deadline`` seconds
             to come (408).
-        ClientGone: the connection ended first.
+        ClientGoneError: the connection ended first.
     """
     chunks: list[bytes] = []
     size = 0
@@ -37,7 +37,7 @@ async def read_body(receive: Receive, limit: int, deadline: float) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise ClientGone
+                    raise ClientGoneError
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 if size <= limit:
@@ -68,13 +68,13 @@ UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 MISSING = re.compile(r"missing required field `([^`]*)`")
 
 
-class Decoder:
+class Decoder(Generic[T]):
     """Bytes to one kind of request, or an error that names the field."""
 
     def __init__(self, kind: type[T]) -> None:
         self._decoder = msgspec.json.Decoder(kind)
 
-    def __call__(self, body: bytes) -> object:
+    def __call__(self, body: bytes) -> T:
         """The request. Raises: ApiError (400) if it is not JSON, or not of the right form."""
         try:
             return self._decoder.decode(body)
