@@ -186,8 +186,10 @@ def shared() -> Iterator[Running]:
 @pytest.fixture
 def running(shared: Running) -> Running:
     """A server over a scripted engine that is as new."""
-    assert isinstance(shared.engine, ScriptedEngine)
-    shared.engine.reset()
+    engine = shared.engine
+    assert isinstance(engine, ScriptedEngine)
+    wait_until(lambda: not shared.service.in_flight)  # what clients of the last test have left
+    engine.reset()
     return shared
 
 

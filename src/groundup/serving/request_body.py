@@ -90,7 +90,7 @@ class Decoder(Generic[T]):
 
 def _invalid(message: str) -> ApiError:
     place = PLACE.search(message)
-    param = place[1] if place else ""
+    param = place[1].removesuffix("[...]") if place else ""  # any value of an object
     message = PLACE.sub("", message)
     name = UNKNOWN.search(message) or MISSING.search(message)
     if name:
