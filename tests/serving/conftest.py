@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 import openai
 import pytest
-
 from numpy.typing import NDArray
 
 from groundup.engine.request import FinishReason, Request, Token
@@ -27,7 +26,6 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 START, END = 256, 257
-
 
 
 def byte_tokenizer(template: str = CHATML) -> Tokenizer:
@@ -210,3 +208,11 @@ def new_engine_fixture() -> Callable[..., ScriptedEngine]:
     return ScriptedEngine
 
 
+@pytest.fixture(scope="session")
+def scripted_engine_class() -> type[ScriptedEngine]:
+    return ScriptedEngine
+
+
+@pytest.fixture(scope="module")
+def module_server() -> Callable[..., AbstractContextManager[Running]]:
+    return run_server

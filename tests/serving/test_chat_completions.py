@@ -114,9 +114,7 @@ async def test_the_asynchronous_client(running: Any) -> None:
     async with openai.AsyncOpenAI(
         base_url=f"{running.url}/v1", api_key="none", max_retries=0
     ) as client:
-        chunks = await client.chat.completions.create(
-            model="scripted", messages=HELLO, stream=True
-        )
+        chunks = await client.chat.completions.create(model="scripted", messages=HELLO, stream=True)
         assert streamed([chunk async for chunk in chunks])[0] == {0: "Hello, world!"}
         answer = await client.chat.completions.create(model="scripted", messages=HELLO)
         assert answer.choices[0].message.content == "Hello, world!"

@@ -20,7 +20,8 @@ def plainly(text: str, stops: list[str]) -> tuple[str, bool]:
 def held_at_most(shown: str, text: str, stops: list[str]) -> int:
     """The longest end of the text that a stop string begins with."""
     return max(
-        (n for n in range(len(text) + 1) for stop in stops if text.endswith(stop[:n]) if n), default=0
+        (n for n in range(len(text) + 1) for stop in stops if text.endswith(stop[:n]) if n),
+        default=0,
     )
 
 

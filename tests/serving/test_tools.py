@@ -86,9 +86,7 @@ def test_text_comes_before_its_call_is_complete(client: openai.OpenAI, engine: A
             text += next(iter(chunks)).choices[0].delta.content or ""
 
 
-def test_a_single_call_ends_the_answer(
-    client: openai.OpenAI, engine: Any, wait_until: Any
-) -> None:
+def test_a_single_call_ends_the_answer(client: openai.OpenAI, engine: Any, wait_until: Any) -> None:
     engine.text = CALL + CALL
     engine.hang_after = len(CALL)
     [choice] = ask(client, parallel_tool_calls=False).choices
