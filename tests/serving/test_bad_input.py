@@ -93,18 +93,23 @@ def test_a_body_that_is_too_long(http: Any, engine: Any) -> None:
     assert http.post(CHAT, content=fitting).status_code == 200
 
 
+def refused_after(client: socket.socket, data: bytes, times: int, pause: float = 0) -> int:
+    """How often the data could be sent before the server ended the connection."""
+    for sent in range(times):
+        try:
+            client.sendall(data)
+        except ConnectionError:
+            return sent
+        time.sleep(pause)
+    return times
+
+
 def test_a_body_without_an_end_is_not_read_for_ever(running: Any, engine: Any) -> None:
     with socket.create_connection(("127.0.0.1", running.port)) as client:
         client.settimeout(20)
-        client.sendall(
-            f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n".encode()
-        )
-        sent = 0
-        with pytest.raises(ConnectionError):
-            while sent < 200 * 2**20:
-                client.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
-                sent += 65_536
-        assert sent < 64 * 2**20
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+        client.sendall(head.encode())
+        assert refused_after(client, b"10000\r\n" + b" " * 65_536 + b"\r\n", 1000) < 1000
 
 
 def test_control_characters_and_odd_headers(running: Any) -> None:
@@ -154,23 +159,15 @@ def test_a_second_head_that_does_not_come(impatient: Any) -> None:
 def test_a_head_that_comes_too_slowly(impatient: Any) -> None:
     """A byte now and then does not extend the deadline."""
     with closing(socket.create_connection(("127.0.0.1", impatient.port))) as client:
-        start = time.monotonic()
-        with pytest.raises(ConnectionError):
-            for byte in b"GET /health HTTP/1.1\r\n" * 100:
-                client.sendall(bytes([byte]))
-                time.sleep(0.02)
-        assert time.monotonic() - start < 10
+        client.sendall(b"GET /health HTTP/1.1\r\na: ")
+        assert refused_after(client, b"b", 1000, pause=0.02) < 1000
 
 
 def test_a_head_without_end(running: Any) -> None:
     with closing(socket.create_connection(("127.0.0.1", running.port))) as client:
         client.settimeout(20)
         client.sendall(b"GET /health HTTP/1.1\r\n")
-        sent = 0
-        with pytest.raises(ConnectionError):
-            while sent < 20 * 2**20:
-                client.sendall(b"a: " + b"b" * 8000 + b"\r\n")
-                sent += 8000
+        assert refused_after(client, b"a: " + b"b" * 8000 + b"\r\n", 2000) < 2000
 
 
 def test_a_body_that_does_not_come(impatient: Any) -> None:

@@ -244,7 +244,8 @@ def test_an_impossible_schema(client: openai.OpenAI, engine: Any, stream: bool) 
         client, response_format={"type": "json_schema", "json_schema": form}, stream=stream
     )
     assert error.status_code == 400
-    assert (error.param, error.body["message"]) == ("response_format", "no JSON fits the schema")
+    assert error.param == "response_format"
+    assert "no JSON fits the schema" in error.message
 
 
 def test_a_conversation_that_does_not_fit(client: openai.OpenAI, engine: Any) -> None:
@@ -322,11 +323,10 @@ def test_a_failure_before_and_within_a_stream(client: openai.OpenAI, engine: Any
         assert "secret" not in str(error)
     engine.failure_after = 5
     chunks = ask(client, stream=True)
-    text = ""
+    received: list[Any] = []
     with pytest.raises(openai.APIError) as caught:
-        for chunk in chunks:
-            text += chunk.choices[0].delta.content or ""
-    assert text == "Hello"
+        received.extend(chunks)
+    assert "".join(chunk.choices[0].delta.content for chunk in received) == "Hello"
     assert "secret" not in str(caught.value)
     assert engine.open == 0
 

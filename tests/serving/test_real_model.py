@@ -1,8 +1,7 @@
 """SmolLM2 behind the API, on a stand-in engine: the plain decoding loop in a thread."""
 
 import asyncio
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ class ThreadEngine:
         self.context = loaded.model.config.context
         self.tokenizer = loaded.tokenizer
         self._model = loaded.model
-        self._lock = threading.Lock()
         self.steps = 0
 
     async def generate(self, request: Request) -> AsyncGenerator[list[Token]]:
@@ -36,14 +34,11 @@ class ThreadEngine:
             while (token := await asyncio.to_thread(next, tokens, None)) is not None:
                 yield [token]
         finally:
-            tokens.close()  # type: ignore[attr-defined]
+            tokens.close()
 
-    def _tokens(self, request: Request) -> Iterator[Token]:
-        count = 0
-        for i in generate(
-            self._model, request.prompt, request.params, max_tokens=request.max_tokens
-        ):
-            count += 1
+    def _tokens(self, request: Request) -> Generator[Token]:
+        ids = generate(self._model, request.prompt, request.params, max_tokens=request.max_tokens)
+        for count, i in enumerate(ids, start=1):
             self.steps += 1
             if i in request.stop_ids:
                 yield Token(i, finish_reason="stop")

@@ -21,7 +21,8 @@ ADD = ("add", '{"a": 1, "b": "}</x>"}')
 
 
 def parsed(parser: CallParser, pieces: list[str]) -> Parsed:
-    text, calls = "", []
+    text = ""
+    calls: list[tuple[str, str]] = []
     events = [event for piece in pieces for event in parser.push(piece)] + parser.finish()
     for event in events:
         if isinstance(event, str):

@@ -43,7 +43,8 @@ def shown(request: Any) -> str:
 
 
 def streamed_calls(chunks: Any) -> tuple[str, list[list[str]], str]:
-    text, calls, reason = "", [], ""
+    text, reason = "", ""
+    calls: list[list[str]] = []
     for chunk in chunks:
         [choice] = chunk.choices
         text += choice.delta.content or ""
@@ -164,8 +165,8 @@ def test_required_asks_for_an_array_of_calls(client: openai.OpenAI, engine: Any)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(json.loads(wrong), schema)
     ask(client, tool_choice="required", parallel_tool_calls=False)
+    schema = json.loads(engine.requests[-1].constraint.definition)
     with pytest.raises(jsonschema.ValidationError):
-        schema = json.loads(engine.requests[-1].constraint.definition)
         jsonschema.validate(json.loads(engine.text), schema)
 
 

@@ -1,6 +1,6 @@
 """What the HTTP interface needs of an engine."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
@@ -15,11 +15,9 @@ __all__ = ["AsyncEngine", "EngineStats", "ReportsStats", "TokenStream"]
 class TokenStream(Protocol):
     """New tokens as they come, usually one at a time; an asynchronous generator is one."""
 
-    def __aiter__(self) -> "TokenStream": ...
+    def __aiter__(self) -> AsyncIterator[list[Token]]: ...
 
-    async def __anext__(self) -> list[Token]: ...
-
-    async def aclose(self) -> None:
+    def aclose(self) -> Awaitable[None]:
         """Cancel what is left, and free what it held at once."""
 
 

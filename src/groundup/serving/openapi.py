@@ -51,13 +51,11 @@ def openapi_document(routes: Sequence[ServedRoute], *, keys: bool) -> dict[str, 
 
 
 def operation(route: ServedRoute, by_type: dict[Any, Any], keys: bool) -> dict[str, Any]:
-    text = {"schema": {"type": "string"}}
+    content: dict[str, Any] = {"application/json": {"schema": by_type.get(route.response)}}
     if route.response is str:
-        content = {"text/plain": text}
-    else:
-        content = {"application/json": {"schema": by_type[route.response]}}
+        content = {"text/plain": {"schema": {"type": "string"}}}
     if route.streams:
-        content["text/event-stream"] = text
+        content["text/event-stream"] = {}  # OpenAPI 3.1 has no schema for a sequence of events
     responses: dict[str, Any] = {"200": {"description": "The answer", "content": content}}
     for status, description in ERRORS.items():
         if status in ERRORS_OF_GET or route.method == "POST":
