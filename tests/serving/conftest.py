@@ -68,10 +68,16 @@ class ScriptedEngine:
         self.is_ready = True
         self.figures: EngineStats = {}
         self.requests: list[Request] = []
+        self.streams: list[AsyncGenerator[list[Token]]] = []  # or forgetting one would close it
         self.open = 0
         self.closed = 0
 
-    async def generate(self, request: Request) -> AsyncGenerator[list[Token]]:
+    def generate(self, request: Request) -> AsyncGenerator[list[Token]]:
+        stream = self._answer(request)
+        self.streams.append(stream)
+        return stream
+
+    async def _answer(self, request: Request) -> AsyncGenerator[list[Token]]:
         self.requests.append(request)
         text = self.texts.pop(0) if self.texts else self.text
         if self.refusal is not None:
