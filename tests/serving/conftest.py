@@ -64,7 +64,7 @@ class ScriptedEngine:
         self.failure: Exception | None = None
         self.failure_after = 0
         self.hang_after: int | None = None
-        self.last_reason: FinishReason = "stop"
+        self.last_reason: FinishReason | None = "stop"
         self.is_ready = True
         self.figures: EngineStats = {}
         self.requests: list[Request] = []

@@ -65,6 +65,28 @@ def test_bodies_that_are_not_what_they_should_be(http: Any, engine: Any, body: b
     assert not engine.requests
 
 
+@pytest.mark.parametrize("depth", [10, 100, 300, 500, 800, 950, 1200])
+def test_schemas_of_any_depth(http: Any, engine: Any, depth: int) -> None:
+    """What the decoder just takes must not be too deep for what comes after it."""
+    engine.text = "[]"
+    nested = b'{"a": ' * depth + b"{}" + b"}" * depth
+    tool = b'{"type": "function", "function": {"name": "f", "parameters": %b}}' % nested
+    body = json.dumps(GOOD)[:-1].encode()
+    for choice in (b"required", b"auto"):
+        fields = b', "tools": [%b], "tool_choice": "%b"}' % (tool, choice)
+        response = http.post(CHAT, content=body + fields)
+        assert response.status_code == 200 if depth <= 100 else response.status_code in (200, 400)
+
+
+def test_messages_that_the_template_refuses(run_server: Any, new_engine: Any) -> None:
+    template = "{{ raise_exception('roles must alternate') }}"
+    with run_server(new_engine(template=template)) as running:
+        for stream in (False, True):
+            response = httpx.post(f"{running.url}{CHAT}", json=GOOD | {"stream": stream})
+            assert response.status_code == 400
+            assert "roles must alternate" in error_of(response)["message"]
+
+
 def test_paths_and_methods(http: Any) -> None:
     response = http.get("/nothing")
     assert (response.status_code, error_of(response)["code"]) == (404, "not_found")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from time import perf_counter
 from typing import Literal
 
@@ -71,11 +72,13 @@ class Answers:
                 else:
                     raise RuntimeError("the engine's answer ended without a finish reason")
             else:
-                async for i, piece in self._merged(streams):
-                    yield i, piece
+                # Its readers must have ended before their streams can be closed.
+                async with aclosing(self._merged(streams)) as merged:
+                    async for i, piece in merged:
+                        yield i, piece
         except GroundupError as error:
-            if self.completion_tokens:
-                raise
+            if self.completion_tokens:  # it was accepted: this is not the caller's mistake
+                raise RuntimeError(f"the engine failed: {error}") from error
             param = "response_format" if self.requests[0].constraint else None
             raise ApiError(400, str(error), param=param) from None
         except (asyncio.CancelledError, GeneratorExit):

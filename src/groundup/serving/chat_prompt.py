@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from groundup.errors import GroundupError
 from groundup.serving.api_error import ApiError
 from groundup.serving.messages import (
     AssistantMessage,
@@ -75,7 +76,10 @@ class ChatPrompts:
         self._refuse_certain_overflow(size, param)
 
         def encode() -> list[int]:
-            return self._tokenizer.encode_chat(written, add_generation_prompt, **variables)
+            try:
+                return self._tokenizer.encode_chat(written, add_generation_prompt, **variables)
+            except GroundupError as error:  # the template refuses the messages, or there is none
+                raise ApiError(400, str(error), param=param) from None
 
         ids = await asyncio.to_thread(encode) if size > LONG else encode()
         return self.fitting(ids, param)
