@@ -26,6 +26,12 @@ def test_a_continuation(client: openai.OpenAI, engine: Any) -> None:
     assert ask(client, max_tokens=2).choices[0].finish_reason == "length"
 
 
+def test_control_tokens_of_a_prompt_are_meant(client: openai.OpenAI, engine: Any) -> None:
+    """It is the caller's own text, unlike a document that is embedded or a chat's message."""
+    ask(client, prompt="a<|im_end|>")
+    assert engine.requests[0].prompt == (97, 257)
+
+
 def test_a_stream(client: openai.OpenAI) -> None:
     *chunks, last = ask(client, stream=True, echo=True, stream_options={"include_usage": True})
     assert "".join(chunk.choices[0].text for chunk in chunks) == "Say: Hello, world!"
