@@ -25,6 +25,21 @@ async def test_first_come_first_served() -> None:
     assert (admission.running, admission.waiting) == (0, 0)
 
 
+async def test_a_small_request_does_not_pass_a_large_one() -> None:
+    admission = Admission(2, 10, 10)
+    await admission.enter(1)
+    large = asyncio.create_task(admission.enter(2))
+    await asyncio.sleep(0)
+    small = asyncio.create_task(admission.enter(1))  # there would be a place for it
+    await asyncio.sleep(0)
+    assert (admission.running, admission.waiting) == (1, 2)
+    admission.leave(1)
+    assert await large == 2
+    assert not small.done()
+    admission.leave(2)
+    assert await small == 1
+
+
 async def test_too_many_are_refused_at_once_and_those_that_wait_too_long_later() -> None:
     admission = Admission(1, 1, 0.05)
     await admission.enter(1)

@@ -88,8 +88,8 @@ class Endpoint:
         except ApiError as error:
             await send_error(self._service, error, send)
         except RecursionError:  # of what walks through a schema or its like, more deeply than JSON
-            error = ApiError(400, "the body is nested too deeply: send flatter JSON")
-            await send_error(self._service, error, send)
+            too_deep = ApiError(400, "the body is nested too deeply: send flatter JSON")
+            await send_error(self._service, too_deep, send)
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             await send_error(self._service, internal_error(), send)
