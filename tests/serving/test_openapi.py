@@ -57,6 +57,8 @@ def test_all_routes_are_in_the_document(running: Any) -> None:
     document = httpx.get(f"{running.url}/openapi.json").json()
     described = {(path, m.upper()) for path, item in document["paths"].items() for m in item}
     assert described == {(route.path, route.method) for route in ROUTES}
+    statuses = set(document["paths"]["/v1/chat/completions"]["post"]["responses"])
+    assert statuses == {"200", "400", "401", "404", "408", "413", "429", "500", "503"}
     chat = document["components"]["schemas"]["ChatRequest"]
     assert chat["additionalProperties"] is False
     assert chat["required"] == ["model", "messages"]
