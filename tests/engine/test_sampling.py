@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from groundup.engine.penalties import presence_frequency_penalty
 from groundup.engine.sampler import Sampler, SamplingParams
 from groundup.engine.sampling import draw, min_p, repetition_penalty, top_k, top_p
 
@@ -319,6 +320,9 @@ def test_the_filters_come_in_their_order(
         ("min_p", -0.01, "from 0 to 1"),
         ("min_p", 1.01, "from 0 to 1"),
         ("repetition_penalty", 0.0, "above 0"),
+        ("presence_penalty", -2.1, "from -2 to 2"),
+        ("presence_penalty", float("nan"), "from -2 to 2"),
+        ("frequency_penalty", 2.1, "from -2 to 2"),
     ],
 )
 def test_parameters_out_of_range_are_refused(name: str, value: float, expected: str) -> None:
@@ -329,3 +333,59 @@ def test_parameters_out_of_range_are_refused(name: str, value: float, expected: 
 def test_the_limits_of_parameters_are_accepted() -> None:
     SamplingParams(temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=0.01)
     SamplingParams(min_p=1, top_p=1e-6)
+    SamplingParams(presence_penalty=-2, frequency_penalty=2, logit_bias=((0, -100), (1, 100)))
+
+
+@pytest.mark.parametrize("bias", [-100.1, 100.1, float("nan")])
+def test_a_bias_out_of_range_is_refused(bias: float) -> None:
+    expected = f"^logit_bias of token 7 must be from -100 to 100, got {bias}$"
+    with pytest.raises(ValueError, match=expected):
+        SamplingParams(logit_bias=((3, 1.0), (7, bias)))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(-16, 16).map(lambda n: n / 4), min_size=2, max_size=8),
+    st.data(),
+    st.integers(-8, 8).map(lambda n: n / 4),
+    st.integers(-8, 8).map(lambda n: n / 4),
+)
+def test_presence_and_frequency_are_taken_off(
+    scores: list[float], data: st.DataObject, presence: float, frequency: float
+) -> None:
+    generated = data.draw(st.lists(st.integers(0, len(scores) - 1), max_size=20))
+    logits = torch.tensor(scores)
+    ids = torch.tensor(generated, dtype=torch.int64)
+    result = presence_frequency_penalty(logits, ids, presence, frequency)
+    assert logits.tolist() == scores
+    assert result.tolist() == [
+        score - presence * (token in generated) - frequency * generated.count(token)
+        for token, score in enumerate(scores)
+    ]
+
+
+def test_presence_and_frequency_count_the_answer_and_not_the_prompt() -> None:
+    greedy = Sampler(SamplingParams(presence_penalty=0.4, frequency_penalty=0.2))
+    ids = [4, 4, 4, 8]  # the prompt repeats the two highest
+    chosen = []
+    for _ in range(4):
+        chosen.append(greedy(TEN, torch.tensor(ids)))
+        ids.append(chosen[-1])
+    # 2.0, then 1.4 after one: 8 with 1.5 leads; then 1.4 against 0.9 and 1.1; then 1.2 and 1.1.
+    assert chosen == [4, 8, 4, 4]
+
+
+def test_the_bias_is_added_before_the_choice() -> None:
+    def greedy(*bias: tuple[int, float]) -> int:
+        return Sampler(SamplingParams(logit_bias=bias))(TEN, NOTHING_SEEN)
+
+    assert greedy((8, 0.4)) == 4
+    assert greedy((8, 0.6)) == 8
+    assert greedy((4, -100), (8, -100)) == 2
+    # At half the temperature a bias counts double: it comes before.
+    sampler = Sampler(SamplingParams(temperature=0.5, seed=5, logit_bias=((7, 3.0), (4, -1.0))))
+    counts = np.bincount([sampler(TEN, NOTHING_SEEN) for _ in range(10_000)], minlength=10)
+    biased = TEN.double().numpy().copy()
+    biased[7] += 3
+    biased[4] -= 1
+    assert chi_square(counts.astype(np.float64), softmax(biased / 0.5)) < LIMIT

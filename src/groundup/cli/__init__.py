@@ -9,6 +9,7 @@ from groundup import __version__
 from groundup.cli.chat import chat
 from groundup.cli.course import course_commands
 from groundup.cli.models import models_app
+from groundup.cli.serve import serve
 from groundup.errors import GroundupError
 
 __all__ = ["main"]
@@ -38,6 +39,7 @@ def options(
 
 
 app.command(rich_help_panel="Use it")(chat)
+app.command(rich_help_panel="Use it")(serve)
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
 for name, command in course_commands.items():
     app.command(name, rich_help_panel="Build it yourself")(command)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from groundup.engine.penalties import presence_frequency_penalty
 from groundup.engine.sampling import draw, min_p, repetition_penalty, top_k, top_p
 
 __all__ = ["Sampler", "SamplingParams"]
@@ -20,6 +21,9 @@ class SamplingParams:
     min_p: float = 0.0  # 0 keeps all
     repetition_penalty: float = 1.0  # 1 changes nothing
     seed: int | None = None  # None draws a new one for each request
+    presence_penalty: float = 0.0  # off the score of each token that was generated before
+    frequency_penalty: float = 0.0  # the same, for each time that it was generated
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (id, what is added to its score)
 
     def __post_init__(self) -> None:
         for name, value, fits, expected in (
@@ -28,6 +32,22 @@ class SamplingParams:
             ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("min_p", self.min_p, 0 <= self.min_p <= 1, "from 0 to 1"),
             ("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0"),
+            (
+                "presence_penalty",
+                self.presence_penalty,
+                -2 <= self.presence_penalty <= 2,
+                "from -2 to 2",
+            ),
+            (
+                "frequency_penalty",
+                self.frequency_penalty,
+                -2 <= self.frequency_penalty <= 2,
+                "from -2 to 2",
+            ),
+            *(
+                (f"logit_bias of token {token}", bias, -100 <= bias <= 100, "from -100 to 100")
+                for token, bias in self.logit_bias
+            ),
         ):
             if not fits:
                 raise ValueError(f"{name} must be {expected}, got {value}")
@@ -43,16 +63,33 @@ class Sampler:
             self.generator.seed()
         else:
             self.generator.manual_seed(params.seed)
+        self._prompt_tokens: int | None = None
+        self._biased = torch.tensor([token for token, _ in params.logit_bias], dtype=torch.int64)
+        self._bias = torch.tensor([bias for _, bias in params.logit_bias], dtype=torch.float32)
 
     def __call__(self, logits: Tensor, previous: Tensor) -> int:
         """The next token id, from scores (V,) and the ids before it (N,).
 
-        Penalty first, then temperature, then top-k, top-p and min-p, each on what the one before
-        it kept.
+        Penalties and bias first, then temperature, then top-k, top-p and min-p, each on what the
+        one before it kept.
+
+        ``previous`` holds the prompt and the answer so far. The repetition penalty counts both.
+        The presence and frequency penalties count the answer alone: what is ``previous`` at the
+        first call is the prompt.
         """
         params = self.params
+        if self._prompt_tokens is None:
+            self._prompt_tokens = len(previous)
         if params.repetition_penalty != 1:
             logits = repetition_penalty(logits, previous, params.repetition_penalty)
+        if params.presence_penalty or params.frequency_penalty:
+            generated = previous[self._prompt_tokens :]
+            logits = presence_frequency_penalty(
+                logits, generated, params.presence_penalty, params.frequency_penalty
+            )
+        if params.logit_bias:
+            bias = self._bias.to(logits.device, logits.dtype)
+            logits = logits.index_add(0, self._biased.to(logits.device), bias)
         if params.temperature == 0:
             return int(logits.argmax())
         logits = logits.float() / params.temperature

@@ -1,1 +1,1 @@
-"""What stands before the engine: limits, caches, balancing, and the measures of latency."""
+"""The engine on the network: OpenAI's HTTP interface, its gateway, its replicas."""

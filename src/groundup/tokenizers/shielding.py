@@ -8,6 +8,7 @@ found, the characters are put back.
 """
 
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import Any
 
 import regex
@@ -31,7 +32,7 @@ def shield(data: Any, control_tokens: Collection[str], template: str) -> tuple[A
     used = set(template).union(*control_tokens, *strings_in(data))
     unused = (chr(code) for code in range(0xE000, 0x110000) if chr(code) not in used)
     markers = {first: next(unused) for first in sorted({token[0] for token in control_tokens})}
-    pattern = regex.compile("|".join(map(regex.escape, control_tokens)))
+    pattern = any_of(tuple(control_tokens))
     longest = max(map(len, control_tokens), default=0)
 
     def guard(value: Any) -> Any:
@@ -52,7 +53,7 @@ def shield(data: Any, control_tokens: Collection[str], template: str) -> tuple[A
         starts.update(
             start
             for start in range(max(0, end - longest + 1), end)
-            if pattern.fullmatch(text, start, end, partial=True)
+            if text[start] in markers and pattern.fullmatch(text, start, end, partial=True)
         )
         characters = list(text)
         for start in starts:
@@ -60,6 +61,11 @@ def shield(data: Any, control_tokens: Collection[str], template: str) -> tuple[A
         return "".join(characters)
 
     return guard(data), {ord(marker): first for first, marker in markers.items()}
+
+
+@lru_cache
+def any_of(tokens: tuple[str, ...]) -> "regex.Pattern[str]":
+    return regex.compile("|".join(map(regex.escape, tokens)))
 
 
 def strings_in(data: Any) -> Iterator[str]:

@@ -1,0 +1,80 @@
+"""``groundup serve``: a model behind OpenAI's HTTP interface."""
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from groundup.errors import GroundupError
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: Annotated[
+        str, typer.Option(help="A packaged model, a GGUF file, a folder, or a hub id.")
+    ] = "smollm2-135m-instruct",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Others than this machine's need a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="GROUNDUP_API_KEY",
+            help="A key that callers must send; several times for several keys.",
+            show_default="none: everyone on this machine may",
+        ),
+    ] = None,
+) -> None:
+    """Serve a model to programs, as OpenAI's API does."""
+    keys = tuple(key for key in api_key or () if key)
+    if not keys and not is_loopback(host):
+        raise GroundupError(
+            f"--host {host} lets other machines in, and there is no API key: set GROUNDUP_API_KEY "
+            "or --api-key, or listen on 127.0.0.1"
+        )
+    try:
+        import msgspec  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+        import uvloop
+    except ModuleNotFoundError as error:
+        raise GroundupError(
+            f"the server needs {error.name}, which is not installed: pip install 'groundup[serve]'"
+        ) from None
+
+    from groundup.course.swap import install_swaps
+    from groundup.course.workspace import find_workspace
+
+    install_swaps(find_workspace())
+
+    from groundup.serving.server import Server, ServerSettings, listen
+    from groundup.serving.service import Service, ServiceSettings
+
+    listener = listen(host, port)  # before the model is loaded, which takes longer
+
+    async def run() -> None:
+        from groundup.engine.async_engine import AsyncEngine
+
+        async with AsyncEngine.start(model) as engine:
+            service = Service(engine, ServiceSettings(api_keys=keys))
+            shown = f"[{host}]" if ":" in host else host
+            typer.echo(f"{engine.model_name} on http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
+            await Server(service, ServerSettings()).serve(sockets=[listener])
+
+    try:
+        uvloop.run(run())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    finally:
+        listener.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

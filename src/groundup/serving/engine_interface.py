@@ -1,0 +1,60 @@
+"""What the HTTP interface needs of an engine."""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from groundup.engine.request import Request, Token
+from groundup.tokenizers.tokenizer import Tokenizer
+
+__all__ = ["AsyncEngine", "EngineStats", "ReportsStats", "TokenStream"]
+
+
+class TokenStream(Protocol):
+    """New tokens as they come, usually one at a time; an asynchronous generator is one."""
+
+    def __aiter__(self) -> AsyncIterator[list[Token]]: ...
+
+    def aclose(self) -> Awaitable[None]:
+        """Cancel what is left, and free what it held at once."""
+
+
+class AsyncEngine(Protocol):
+    """Continues prompts, many at a time."""
+
+    model_name: str
+    context: int  # tokens of prompt and answer together
+    tokenizer: Tokenizer
+
+    def generate(self, request: Request) -> TokenStream:
+        """The answer's tokens. The last one bears the finish reason.
+
+        Raises, before the first token: GroundupError, the prompt does not fit or the constraint
+        is not possible.
+        """
+
+    async def embed(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """One vector for each prompt, (n, dim)."""
+
+    def ready(self) -> bool:
+        """Whether requests are answered."""
+
+
+class EngineStats(TypedDict, total=False):
+    """What an engine knows of itself. What is left out is not in the metrics."""
+
+    running: int  # requests whose tokens are being made
+    waiting: int  # requests in the engine's queue
+    kv_cache_usage: float  # share of the blocks in use, 0 to 1
+    prefix_cache_queries: int  # prompt tokens looked up in the prefix cache, since the start
+    prefix_cache_hits: int  # those found
+    preemptions: int  # requests put back into the queue, since the start
+
+
+@runtime_checkable
+class ReportsStats(Protocol):
+    """An engine that also reports figures."""
+
+    def stats(self) -> EngineStats: ...

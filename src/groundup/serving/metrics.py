@@ -1,0 +1,120 @@
+"""What is counted and timed, under the names and with the meaning that vLLM gave them.
+
+Dashboards and autoscalers for vLLM read them unchanged.
+"""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from groundup.serving.engine_interface import EngineStats
+
+__all__ = ["Metrics"]
+
+# vLLM's buckets.
+FIRST_TOKEN = (
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    20.0, 40.0, 80.0, 160.0, 640.0, 2560.0,
+)  # fmt: skip
+BETWEEN_TOKENS = (
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0,
+    40.0, 80.0,
+)  # fmt: skip
+WHOLE_REQUEST = (
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
+    480.0, 960.0, 1920.0, 7680.0,
+)  # fmt: skip
+MODEL = ("model_name",)
+
+
+class Metrics:
+    """One server's metrics, in a registry of its own. The server's parts count; Prometheus reads.
+
+    ``request_success`` counts answers by how they ended: stop, length, or abort for those whose
+    client left. ``errors`` counts requests by the status that refused or ended them; those that
+    failed within a stream, which had begun with status 200, count by the status that the failure
+    would have had.
+    """
+
+    def __init__(self, model: str, now: Callable[[], EngineStats]) -> None:
+        """``now``: what the engine and the queue report when the metrics are read."""
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self.prompt_tokens = Counter(
+            "vllm:prompt_tokens", "Tokens of prompts.", MODEL, registry=registry
+        ).labels(model)
+        self.generation_tokens = Counter(
+            "vllm:generation_tokens", "Tokens generated.", MODEL, registry=registry
+        ).labels(model)
+        self.time_to_first_token = Histogram(
+            "vllm:time_to_first_token_seconds",
+            "Seconds from a request's arrival to its first token.",
+            MODEL, buckets=FIRST_TOKEN, registry=registry,
+        ).labels(model)  # fmt: skip
+        self.inter_token_latency = Histogram(
+            "vllm:inter_token_latency_seconds",
+            "Seconds from one token of an answer to the next.",
+            MODEL, buckets=BETWEEN_TOKENS, registry=registry,
+        ).labels(model)  # fmt: skip
+        self.time_per_output_token = Histogram(
+            "vllm:request_time_per_output_token_seconds",
+            "Seconds per token of an answer after its first, averaged over the answer.",
+            MODEL, buckets=BETWEEN_TOKENS, registry=registry,
+        ).labels(model)  # fmt: skip
+        self.request_latency = Histogram(
+            "vllm:e2e_request_latency_seconds",
+            "Seconds from a request's arrival to its answer's end.",
+            MODEL, buckets=WHOLE_REQUEST, registry=registry,
+        ).labels(model)  # fmt: skip
+        self.queue_time = Histogram(
+            "vllm:request_queue_time_seconds",
+            "Seconds that a request waited for a place.",
+            MODEL, buckets=WHOLE_REQUEST, registry=registry,
+        ).labels(model)  # fmt: skip
+        success = Counter(
+            "vllm:request_success",
+            "Answers, by how they ended.",
+            (*MODEL, "finished_reason"), registry=registry,
+        )  # fmt: skip
+        self.request_success = {
+            reason: success.labels(model, reason) for reason in ("stop", "length", "abort")
+        }
+        self.errors = Counter(
+            "groundup:request_errors", "Requests refused or failed.", ("status",), registry=registry
+        )
+        registry.register(_Engine(model, now))
+
+    def text(self) -> bytes:
+        """All metrics, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _Engine(Collector):
+    """What the engine reports, asked for when Prometheus asks."""
+
+    def __init__(self, model: str, now: Callable[[], EngineStats]) -> None:
+        self._model = model
+        self._now = now
+
+    def collect(self) -> Iterable[Metric]:
+        stats = self._now()
+        for key, name, text in (
+            ("running", "vllm:num_requests_running", "Requests in the engine's batch."),
+            ("waiting", "vllm:num_requests_waiting", "Requests that wait for their turn."),
+            ("kv_cache_usage", "vllm:kv_cache_usage_perc", "Share of the KV blocks in use, 0-1."),
+        ):
+            if key in stats:
+                gauge = GaugeMetricFamily(name, text, labels=MODEL)
+                gauge.add_metric([self._model], stats[key])  # type: ignore[literal-required]
+                yield gauge
+        for key, name, text in (
+            ("prefix_cache_queries", "vllm:prefix_cache_queries", "Prompt tokens looked up."),
+            ("prefix_cache_hits", "vllm:prefix_cache_hits", "Prompt tokens found."),
+            ("preemptions", "vllm:num_preemptions", "Requests put back into the queue."),
+        ):
+            if key in stats:
+                counter = CounterMetricFamily(name, text, labels=MODEL)
+                counter.add_metric([self._model], stats[key])  # type: ignore[literal-required]
+                yield counter

@@ -1,0 +1,87 @@
+"""Every path that the server answers, with what it takes and gives."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from groundup.serving.chat_completions import chat_completions
+from groundup.serving.chat_schema import ChatCompletion, ChatRequest
+from groundup.serving.completion_schema import Completion, CompletionRequest
+from groundup.serving.completions import completions
+from groundup.serving.embeddings import Embeddings, EmbeddingsRequest, embeddings
+from groundup.serving.endpoint import Handler
+from groundup.serving.model_list import Model, ModelList, list_models, show_model
+from groundup.serving.probes import Status, health, metrics, ready
+from groundup.serving.responses import responses
+from groundup.serving.responses_schema import Response, ResponsesRequest
+from groundup.serving.tokenization import (
+    Detokenized,
+    DetokenizeRequest,
+    Tokenized,
+    TokenizeRequest,
+    detokenize,
+    tokenize,
+)
+
+__all__ = ["ROUTES", "ServedRoute"]
+
+
+@dataclass(frozen=True)
+class ServedRoute:
+    """One path and its handler; the types are what the OpenAPI document says of it."""
+
+    path: str  # {id} stands for the rest of the path
+    method: str
+    handler: Handler
+    summary: str
+    response: Any  # the type of its JSON; str is plain text
+    request: Any = None  # the type of the JSON body
+    streams: bool = False  # the body's "stream" asks for server-sent events
+    probe: bool = False  # answered without a key, and while the server is not ready
+
+
+ROUTES = (
+    ServedRoute(
+        "/v1/chat/completions",
+        "POST",
+        chat_completions,
+        "The next message of a conversation",
+        ChatCompletion,
+        ChatRequest,
+        streams=True,
+    ),
+    ServedRoute(
+        "/v1/completions",
+        "POST",
+        completions,
+        "The continuation of texts",
+        Completion,
+        CompletionRequest,
+        streams=True,
+    ),
+    ServedRoute(
+        "/v1/responses",
+        "POST",
+        responses,
+        "The next message of a conversation, in OpenAI's newer form",
+        Response,
+        ResponsesRequest,
+        streams=True,
+    ),
+    ServedRoute(
+        "/v1/embeddings",
+        "POST",
+        embeddings,
+        "A vector for each text",
+        Embeddings,
+        EmbeddingsRequest,
+    ),
+    ServedRoute("/v1/models", "GET", list_models, "The models that are served", ModelList),
+    ServedRoute("/v1/models/{id}", "GET", show_model, "One model", Model),
+    ServedRoute("/tokenize", "POST", tokenize, "A text's token ids", Tokenized, TokenizeRequest),
+    ServedRoute(
+        "/detokenize", "POST", detokenize, "Token ids' text", Detokenized, DetokenizeRequest
+    ),
+    ServedRoute("/health", "GET", health, "The process answers", Status, probe=True),
+    ServedRoute("/ready", "GET", ready, "Requests are taken", Status, probe=True),
+    ServedRoute("/metrics", "GET", metrics, "Figures for Prometheus", str),
+)
