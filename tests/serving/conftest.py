@@ -1,4 +1,4 @@
-"""A clock that tests move, Redis, a scripted engine over a tokenizer of bytes, and servers of it."""
+"""A clock that tests move, Redis, a scripted engine over a tokenizer of bytes, its servers."""
 
 import asyncio
 import shutil

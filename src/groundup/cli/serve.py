@@ -48,7 +48,8 @@ def serve(
     from groundup.course.swap import install_swaps
     from groundup.course.workspace import find_workspace
 
-    install_swaps(find_workspace())
+    swaps = install_swaps(find_workspace())
+    fused = not swaps.parts  # a learner's parts run in the plain model
 
     from groundup.serving.server import Server, ServerSettings, listen
     from groundup.serving.service import Service, ServiceSettings
@@ -58,7 +59,7 @@ def serve(
     async def run() -> None:
         from groundup.engine.async_engine import AsyncEngine
 
-        async with AsyncEngine.start(model) as engine:
+        async with AsyncEngine.start(model, fused=fused) as engine:
             service = Service(engine, ServiceSettings(api_keys=keys))
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"{engine.model_name} on http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)

@@ -12,7 +12,8 @@ from groundup.engine import cpu_kernels
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.scheduler import Chunk
 from groundup.models.attention import attention
-from groundup.models.llama import Llama
+from groundup.models.linear import Linear
+from groundup.models.llama import Block, Llama
 from groundup.models.rotary import rotary_table
 
 __all__ = ["FusedLlama"]
@@ -27,7 +28,9 @@ class Matrix:
     def __init__(self, weight: Tensor) -> None:
         self._packed = weight.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
         # Private, but what torch.compile emits for a frozen layer; there is no public way.
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, 32) if self._packed else weight
+        self._weight = (
+            torch.ops.mkldnn._reorder_linear_weight(weight, 32) if self._packed else weight
+        )
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._packed:
@@ -39,7 +42,7 @@ class Matrix:
 class FusedLlama:
     """Reads a scheduler's batches with a model's weights. Its output is that of the model.
 
-    The plain model (`groundup.models.llama`) is the oracle: the same logits, in float32 to rounding.
+    The plain model (`groundup.models.llama`) is the oracle: in float32 the same to rounding.
     """
 
     def __init__(self, model: Llama, cache: PagedCache) -> None:
@@ -51,17 +54,20 @@ class FusedLlama:
         assert isinstance(model.frequencies, Tensor)
         cos, sin = rotary_table(positions, model.frequencies.float())
         self._cos, self._sin = cos.numpy(), sin.numpy()
-        self._layers = [_Layer(block, layer, config.layers_without_rotary) for layer, block in enumerate(model.layers)]
+        self._layers = [
+            _Layer(block, layer, config.layers_without_rotary)
+            for layer, block in enumerate(model.layers)
+            if isinstance(block, Block)
+        ]
         self._norm = model.norm.weight.detach().float().numpy()
         self._head = Matrix(model.lm_head.weight.detach())
 
     @torch.inference_mode()
-    def read(self, batch: Rows[Chunk]) -> tuple[Tensor, NDArray[np.float32]]:
+    def read(self, batch: Rows[Chunk]) -> Tensor:
         """Read a batch; its keys and values go to the cache.
 
         Returns:
-            Of each chunk's last token the logits (chunks, vocabulary), in the matrices' dtype, and
-            the normalised hidden state (chunks, dim), float32.
+            The logits (chunks, vocabulary) of each chunk's last token, float32.
         """
         config, cache = self.config, self.cache
         size = cache.block_size
@@ -82,7 +88,10 @@ class FusedLlama:
         place = np.array(positions)
         slot = np.array(slots)
         owner = np.array(sequence_of)
-        gathered = [(row, chunk, cache.slots(chunk.sequence.blocks, 0, chunk.sequence.read + chunk.count)) for row, chunk in long]
+        gathered = [
+            (row, chunk, cache.slots(chunk.sequence.blocks, 0, chunk.sequence.read + chunk.count))
+            for row, chunk in long
+        ]
 
         N, H, D = len(tokens), config.heads, config.head_dim
         # The residual stream is float32, as in the plain model.
@@ -94,7 +103,9 @@ class FusedLlama:
         for index, layer in enumerate(self._layers):
             keys, values = cache.keys[index], cache.values[index]
             flat_keys, flat_values = keys.flatten(0, 1), values.flatten(0, 1)
-            cpu_kernels.add_rms_norm(x, delta, layer.attention_norm, config.norm_eps, self._array(normalised))
+            cpu_kernels.add_rms_norm(
+                x, delta, layer.attention_norm, config.norm_eps, self._array(normalised)
+            )
             qkv = layer.qkv(normalised)
             cos, sin = (self._cos, self._sin) if layer.rotary else (None, None)
             cpu_kernels.rotate_and_store(
@@ -106,7 +117,9 @@ class FusedLlama:
                     q, keys.numpy(), values.numpy(), tables, owner, place, self._array(attended)
                 )
             for row, chunk, seen in gathered:
-                queries = torch.from_numpy(q[row : row + chunk.count]).transpose(0, 1)[None] * D**0.5
+                queries = (
+                    torch.from_numpy(q[row : row + chunk.count]).transpose(0, 1)[None] * D**0.5
+                )
                 k, v = (rows[seen].transpose(0, 1)[None] for rows in (flat_keys, flat_values))
                 out = attention(queries, k, v)[0].transpose(0, 1)
                 attended[row : row + chunk.count] = out.reshape(chunk.count, -1)
@@ -115,27 +128,43 @@ class FusedLlama:
                 projected += layer.output_bias
             if index == len(self._layers) - 1:  # only the last rows' output is wanted from here on
                 x, projected = x[last], projected[last]
-                normalised, gated = self._empty(len(last), config.dim), self._empty(len(last), config.hidden_dim)
-            cpu_kernels.add_rms_norm(x, self._array(projected), layer.feed_forward_norm, config.norm_eps, self._array(normalised))
+                normalised, gated = (
+                    self._empty(len(last), config.dim),
+                    self._empty(len(last), config.hidden_dim),
+                )
+            cpu_kernels.add_rms_norm(
+                x,
+                self._array(projected),
+                layer.feed_forward_norm,
+                config.norm_eps,
+                self._array(normalised),
+            )
             cpu_kernels.silu_multiply(self._array(layer.gate_up(normalised)), self._array(gated))
             delta = self._array(layer.down(gated))
         hidden = np.empty_like(x)
         cpu_kernels.add_rms_norm(x, delta, self._norm, config.norm_eps, hidden)
-        return self._head(torch.from_numpy(hidden).to(self.dtype)), hidden
+        logits = self._head(torch.from_numpy(hidden).to(self.dtype)).float()
+        if self.dtype == torch.bfloat16:
+            # Rounded, the best tokens would often tie: theirs are computed again, in float32.
+            head = self.model.lm_head.weight.detach().view(torch.uint16).numpy()
+            cpu_kernels.sharpen_highest(logits.numpy(), hidden, head)
+        return logits
 
     def _empty(self, rows: int, columns: int) -> Tensor:
         return torch.empty((rows, columns), dtype=self.dtype)
 
     def _array(self, x: Tensor) -> NDArray[np.generic]:
-        array: NDArray[np.generic] = (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
+        array: NDArray[np.generic] = (
+            x.view(torch.uint16) if x.dtype == torch.bfloat16 else x
+        ).numpy()
         return array
 
 
 class _Layer:
     """One block's weights, joined where they are applied to the same input."""
 
-    def __init__(self, block: torch.nn.Module, layer: int, without_rotary: frozenset[int]) -> None:
-        def joined(*parts: torch.nn.Module) -> Matrix:
+    def __init__(self, block: Block, layer: int, without_rotary: frozenset[int]) -> None:
+        def joined(*parts: Linear) -> Matrix:
             return Matrix(torch.cat([part.weight.detach() for part in parts]))
 
         def floats(tensor: Tensor | None) -> NDArray[np.float32] | None:

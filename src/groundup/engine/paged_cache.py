@@ -43,7 +43,7 @@ class BlockView:
         self._blocks = blocks
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Add ``k``, ``v`` (1, H_kv, T, D); returns all keys and values (1, H_kv, length + T, D)."""
+        """Add ``k``, ``v`` (1, H_kv, T, D); returns all so far, (1, H_kv, length + T, D)."""
         stop = self.length + k.shape[2]
         slots = self._cache.slots(self._blocks, 0, stop)
         both = []

@@ -1,4 +1,4 @@
-"""A sequence on its way through the engine: its tokens, and the blocks with their keys and values."""
+"""A sequence on its way through the engine: its tokens, and the blocks that hold their keys."""
 
 from dataclasses import dataclass, field
 

@@ -1,0 +1,201 @@
+"""The inference engine: many requests at a time, one step of the model after another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from groundup.engine.fused_llama import FusedLlama
+from groundup.engine.paged_cache import BlockView, PagedCache
+from groundup.engine.request import Constraint, FinishReason, Request, Token
+from groundup.engine.sampler import Sampler
+from groundup.engine.scheduler import Chunk, Scheduler
+from groundup.engine.sequence import Sequence
+from groundup.engine.structured_output import Matcher, StructuredOutput
+from groundup.errors import GroundupError
+from groundup.models.llama import Llama
+from groundup.tokenizers.tokenizer import Tokenizer
+
+__all__ = ["Engine"]
+
+
+@dataclass(eq=False)
+class _Answer:
+    """A request on its way, and what its answer needs from step to step."""
+
+    key: int
+    request: Request
+    sequence: Sequence
+    sampler: Sampler
+    matcher: Matcher | None
+    state: object  # of the matcher
+
+
+class Engine:
+    """Requests in, tokens out, with continuous batching over a paged cache.
+
+    Greedy answers are those of `groundup.engine.generate.generate`, token for token, in float32.
+    """
+
+    def __init__(
+        self,
+        model: Llama,
+        tokenizer: Tokenizer | None = None,
+        *,
+        fused: bool = True,
+        positions: int = 16_384,
+        block_size: int = 16,
+        token_budget: int = 512,
+        max_sequences: int = 64,
+    ) -> None:
+        """Make an engine that holds the keys and values of ``positions`` tokens.
+
+        Args:
+            model: on the device to compute on.
+            tokenizer: for constraints; without it, requests with one are refused.
+            fused: on a CPU, read batches with `FusedLlama`; False runs the model's own modules,
+                sequence by sequence, as a learner's parts need it.
+            positions: rounded up to whole blocks.
+            block_size, token_budget, max_sequences: as `Scheduler` takes them.
+        """
+        device = model.embed_tokens.weight.device
+        blocks = -(-positions // block_size)
+        self._model = model
+        self._cache = PagedCache(model.config, blocks, block_size, model.dtype, device)
+        self._fused = FusedLlama(model, self._cache) if fused and device.type == "cpu" else None
+        self.scheduler = Scheduler(
+            blocks, block_size, token_budget=token_budget, max_sequences=max_sequences
+        )
+        self._forms = None if tokenizer is None else StructuredOutput(tokenizer)
+        self._answers: dict[int, _Answer] = {}
+        self._answer_of: dict[Sequence, _Answer] = {}
+        self.prompt_tokens = 0  # looked up in the prefix cache since the start
+        self.cached_tokens = 0  # and found there
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self._answers)
+
+    def add(self, key: int, request: Request) -> None:
+        """Take up a request under a key of the caller's, which its tokens will bear.
+
+        Raises:
+            GroundupError: the prompt is empty or does not fit, or the constraint is not possible.
+            ValueError: a request with this key is there already.
+        """
+        if key in self._answers:
+            raise ValueError(f"there is a request {key!r} already")
+        prompt, context = request.prompt, self._model.config.context
+        if not prompt:
+            raise GroundupError("the prompt is empty: expected at least one token")
+        if len(prompt) >= context:
+            raise GroundupError(
+                f"the prompt is {len(prompt):,} tokens long and the model reads at most "
+                f"{context - 1:,}: shorten it"
+            )
+        room = context - len(prompt)
+        new = room if request.max_tokens is None else min(room, request.max_tokens)
+        if new < 1:
+            raise GroundupError(f"max_tokens must be at least 1, got {request.max_tokens}")
+        # The last token that is chosen is never read, and needs no place.
+        positions = self.scheduler.allocator.size * self._cache.block_size
+        last_length = min(len(prompt) + new, positions)
+        if len(prompt) >= positions:
+            raise GroundupError(
+                f"the prompt is {len(prompt):,} tokens long and the engine's cache holds "
+                f"{positions:,}: shorten it, or give the engine more positions"
+            )
+        matcher = None if request.constraint is None else self._matcher(request.constraint)
+        sequence = Sequence(list(prompt), len(prompt), last_length)
+        state = None if matcher is None else matcher.start()
+        answer = _Answer(key, request, sequence, Sampler(request.params), matcher, state)
+        self.scheduler.add(sequence)
+        self._answers[key] = self._answer_of[sequence] = answer
+
+    def cancel(self, key: int) -> None:
+        """Forget a request and free its blocks at once; nothing happens where it has ended."""
+        answer = self._answers.get(key)
+        if answer is not None:
+            self._remove(answer)
+
+    def step(self) -> list[tuple[int, Token]]:
+        """Read one batch; returns the new token of each request that has one, by its key."""
+        batch = self.scheduler.schedule()
+        if not batch:
+            return []
+        for chunk in batch:
+            sequence = chunk.sequence
+            if sequence.read == sequence.cached and len(sequence.tokens) == sequence.prompt_length:
+                self.prompt_tokens += sequence.prompt_length
+                self.cached_tokens += sequence.cached
+        logits = self._read(batch)
+        tokens: list[tuple[int, Token]] = []
+        for row, chunk in enumerate(batch):
+            self.scheduler.advance(chunk)
+            if chunk.sequence.unread == 0:
+                answer = self._answer_of[chunk.sequence]
+                token = self._choose(answer, logits[row])
+                tokens.append((answer.key, token))
+                if token.finish_reason is not None:
+                    self._remove(answer)
+        return tokens
+
+    @torch.inference_mode()
+    def embed(self, prompt: tuple[int, ...]) -> Tensor:
+        """The mean of the last layer's outputs over a prompt, of length 1; returns (dim,)."""
+        if not 0 < len(prompt) <= self._model.config.context:
+            raise GroundupError(
+                f"a text to embed has 1 to {self._model.config.context:,} tokens, got {len(prompt)}"
+            )
+        ids = torch.tensor([prompt], device=self._model.embed_tokens.weight.device)
+        mean = self._model.hidden(ids)[0].float().mean(0).cpu()
+        return mean / mean.norm().clamp_min(1e-12)
+
+    def _matcher(self, constraint: Constraint) -> Matcher:
+        if self._forms is None:
+            raise GroundupError("this engine has no tokenizer, which constraints need")
+        return self._forms.compile(constraint)
+
+    @torch.inference_mode()
+    def _read(self, batch: list[Chunk]) -> Tensor:
+        """Logits (chunks, vocabulary) of each chunk's last token, float32."""
+        if self._fused is not None:
+            logits: Tensor = self._fused.read(batch)
+            return logits
+        rows = []
+        for chunk in batch:
+            sequence = chunk.sequence
+            view = BlockView(self._cache, sequence.blocks, sequence.read)
+            ids = sequence.tokens[sequence.read : sequence.read + chunk.count]
+            device = self._model.embed_tokens.weight.device
+            hidden = self._model.hidden(torch.tensor([ids], device=device), view, outputs=1)
+            rows.append(self._model.logits(hidden)[0, 0].float())
+        return torch.stack(rows)
+
+    def _choose(self, answer: _Answer, logits: Tensor) -> Token:
+        request, sequence = answer.request, answer.sequence
+        scores = logits
+        if answer.matcher is not None:
+            allowed = torch.from_numpy(np.array(answer.matcher.mask(answer.state)))  # type: ignore[arg-type]
+            scores = logits.masked_fill(~allowed.to(logits.device), -torch.inf)
+        chosen = answer.sampler(scores, torch.tensor(sequence.tokens, device=logits.device))
+        reason: FinishReason | None = None
+        if chosen in request.stop_ids:
+            reason = "stop"
+        elif len(sequence.tokens) + 1 >= sequence.last_length:
+            reason = "length"
+        if answer.matcher is not None:
+            answer.state = answer.matcher.advance(answer.state, chosen)  # type: ignore[arg-type]
+        sequence.tokens.append(chosen)
+        if request.logprobs is None:
+            return Token(chosen, finish_reason=reason)
+        logprobs = torch.log_softmax(logits, dim=0)
+        best = logprobs.topk(request.logprobs)
+        top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        return Token(chosen, float(logprobs[chosen]), top, reason)
+
+    def _remove(self, answer: _Answer) -> None:
+        self.scheduler.remove(answer.sequence)
+        del self._answers[answer.key], self._answer_of[answer.sequence]

@@ -1,0 +1,217 @@
+"""The engine against the plain decoding loop, whatever else it does at the same time."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from groundup.engine.async_engine import AsyncEngine
+from groundup.engine.engine import Engine
+from groundup.engine.generate import generate
+from groundup.engine.request import Constraint, Request
+from groundup.engine.sampler import SamplingParams
+from groundup.errors import GroundupError
+from groundup.models.llama import Llama, LlamaConfig
+from groundup.models.load import LoadedModel, load_model
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "grouped queries": {},
+    "bias": {"qkv_bias": True, "output_bias": True},
+    "norms of heads": {"qk_norm": True},
+    "a layer without rotation": {"layers_without_rotary": frozenset({1})},
+}
+
+
+def model_of(dtype: torch.dtype = torch.float32, **options: Any) -> Llama:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocabulary=97, dim=32, hidden_dim=48, layers=3, heads=4, kv_heads=2, head_dim=16,
+        context=200, **options,
+    )  # fmt: skip
+    model = Llama(config).requires_grad_(False).eval()
+    for parameter in model.parameters():
+        parameter.data = 0.3 * torch.randn_like(parameter) + float(parameter.ndim == 1)
+        if parameter.ndim > 1:
+            parameter.data = parameter.data.to(dtype)
+    return model
+
+
+def alone(model: Llama, request: Request) -> list[int]:
+    return list(
+        generate(model, request.prompt, request.params, stop_ids=request.stop_ids,
+                 max_tokens=request.max_tokens)
+    )  # fmt: skip
+
+
+def answers(engine: Engine) -> dict[int, list[int]]:
+    texts: dict[int, list[int]] = {}
+    for _ in range(10_000):
+        if not engine.busy:
+            return texts
+        for key, token in engine.step():
+            if token.finish_reason != "stop":
+                texts.setdefault(key, []).append(token.id)
+    raise AssertionError("the engine did not come to an end")
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("options", CONFIGS.values(), ids=CONFIGS)
+def test_answers_equal_those_of_the_plain_loop(options: dict[str, Any], fused: bool) -> None:
+    """With arrival at any step, shared prefixes, preemption, long chunks, cancellation."""
+    model = model_of(torch.float32, **options)
+    drawn = random.Random(0)
+    preemptions = hits = 0
+    for _ in range(4):
+        engine = Engine(
+            model, fused=fused, positions=176, block_size=8, token_budget=70, max_sequences=6
+        )
+        start = [drawn.randrange(97) for _ in range(90)]
+        requests = {}
+        for key in range(14):
+            own = tuple(drawn.randrange(97) for _ in range(drawn.randrange(1, 30)))
+            prompt = tuple(start[: drawn.choice([0, 8, 21, 90])]) + own
+            greedy = key % 3 > 0
+            params = SamplingParams() if greedy else SamplingParams(temperature=1.0, seed=key)
+            requests[key] = Request(prompt, params, drawn.randrange(1, 40), frozenset({5, 6}))
+        texts: dict[int, list[int]] = {}
+        waiting = list(requests)
+        cancelled = set()
+        for _ in range(3000):
+            if waiting and drawn.random() < 0.4:
+                key = waiting.pop()
+                engine.add(key, requests[key])
+                if drawn.random() < 0.15:
+                    cancelled.add(key)
+            for key, token in engine.step():
+                if token.finish_reason != "stop":
+                    texts.setdefault(key, []).append(token.id)
+            for key in list(cancelled):
+                if drawn.random() < 0.1:
+                    engine.cancel(key)
+            if not waiting and not engine.busy:
+                break
+        assert not engine.busy
+        assert engine.scheduler.allocator.free == engine.scheduler.allocator.size
+        preemptions += engine.scheduler.preemptions
+        hits += engine.cached_tokens
+        for key, request in requests.items():
+            expected = alone(model, request)
+            got = texts.get(key, [])
+            assert got == (expected[: len(got)] if key in cancelled else expected), key
+    assert preemptions > 0
+    assert hits > 0
+
+
+def test_bfloat16_logits_are_near_those_in_float32() -> None:
+    narrow, wide = model_of(torch.bfloat16), model_of(torch.bfloat16)
+    for parameter in wide.parameters():
+        parameter.data = parameter.data.float()
+    prompt = tuple(range(2, 70))
+    with torch.inference_mode():
+        expected = wide(torch.tensor([prompt]))[0, -1]
+    engine = Engine(narrow, positions=200)
+    engine.add(0, Request(prompt, max_tokens=1, logprobs=97))
+    [(_, token)] = engine.step()
+    got = torch.tensor([p for _, p in sorted(token.top_logprobs)])
+    error = (got - torch.log_softmax(expected, 0)).abs().max()
+    assert error < 0.03 * expected.abs().max()
+    assert error > 0  # bfloat16 it was
+
+
+def test_a_prompt_asked_twice_is_read_but_for_its_end() -> None:
+    engine = Engine(model_of(), positions=160, block_size=8)
+    for key in (1, 2):
+        engine.add(key, Request(tuple(range(32)), max_tokens=4))
+        answers(engine)
+    assert engine.cached_tokens == 24  # the last block holds the last token, which is read again
+
+
+def test_logprobs_are_the_models_own() -> None:
+    model = model_of()
+    params = SamplingParams(temperature=2.0, seed=3, top_k=2, logit_bias=((7, 50.0),))
+    engine = Engine(model)
+    engine.add(0, Request((1, 2, 3), params, max_tokens=1, logprobs=3))
+    [(_, token)] = engine.step()
+    assert token.id == 7
+    with torch.inference_mode():
+        expected = torch.log_softmax(model(torch.tensor([[1, 2, 3]]))[0, -1], 0)
+    assert token.logprob == pytest.approx(float(expected[7]), abs=1e-4)
+    ids = [i for i, _ in token.top_logprobs]
+    assert ids == expected.topk(3).indices.tolist()
+    assert [p for _, p in token.top_logprobs] == pytest.approx(expected[ids].tolist(), abs=1e-4)
+
+
+def test_what_cannot_be_answered_is_refused() -> None:
+    engine = Engine(model_of(), positions=64)
+    for request, words in (
+        (Request(()), "empty"),
+        (Request((1,) * 200), "at most 199"),
+        (Request((1,) * 64), "holds 64"),
+        (Request((1,), max_tokens=0), "at least 1"),
+        (Request((1,), constraint=Constraint("regex", "a")), "no tokenizer"),
+    ):
+        with pytest.raises(GroundupError, match=words):
+            engine.add(0, request)
+    assert not engine.busy
+    engine.add(0, Request((1,) * 63))  # ends where the cache does
+    assert len(answers(engine)[0]) == 1
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return load_model("smollm2-135m-instruct", torch.float32)
+
+
+def test_the_real_model_writes_in_a_form(loaded: LoadedModel) -> None:
+    engine = Engine(loaded.model, loaded.tokenizer, positions=1024)
+    prompt = tuple(loaded.tokenizer.encode_chat([{"role": "user", "content": "A date, please."}]))
+    form = Constraint("regex", r"\d{4}-\d{2}-\d{2}")
+    stop = frozenset(loaded.tokenizer.eos_ids)
+    engine.add(1, Request(prompt, stop_ids=stop, max_tokens=40, constraint=form))
+    engine.add(2, Request(prompt, stop_ids=stop, max_tokens=12))
+    texts = answers(engine)
+    date = loaded.tokenizer.decode(texts[1])
+    assert [len(n) for n in date.split("-")] == [4, 2, 2], date
+    assert texts[2] == alone(loaded.model, Request(prompt, stop_ids=stop, max_tokens=12))
+
+
+def test_the_asynchronous_engine(loaded: LoadedModel) -> None:
+    prompt = tuple(loaded.tokenizer.encode_chat([{"role": "user", "content": "Hello"}]))
+    request = Request(prompt, max_tokens=8)
+
+    async def run() -> None:
+        engine = AsyncEngine(loaded)
+        try:
+
+            async def text() -> list[int]:
+                return [t.id async for tokens in engine.generate(request) for t in tokens]
+
+            expected = alone(loaded.model, request)
+            assert await asyncio.gather(*(text() for _ in range(3))) == [expected] * 3
+            stream = engine.generate(Request(prompt))
+            async for _ in stream:
+                break
+            await stream.aclose()
+            with pytest.raises(GroundupError, match="empty"):
+                await anext(engine.generate(Request(())))
+            vectors = await engine.embed([prompt, prompt[:3]])
+            assert vectors.shape == (2, loaded.model.config.dim)
+            assert (vectors**2).sum(1) == pytest.approx([1, 1], abs=1e-4)
+            for _ in range(500):
+                if engine.stats()["kv_cache_usage"] == 0 and not engine.stats()["running"]:
+                    break
+                await asyncio.sleep(0.01)
+            assert engine.stats()["kv_cache_usage"] == 0
+            assert engine.ready()
+            left = engine.generate(Request(prompt))
+            await anext(left)
+        finally:
+            await asyncio.to_thread(engine.close)
+        assert not engine.ready()
+        with pytest.raises(GroundupError, match="stopped"):
+            async for _ in left:
+                pass
+
+    asyncio.run(run())
