@@ -151,7 +151,8 @@ class Engine:
             )
         ids = torch.tensor([prompt], device=self._model.embed_tokens.weight.device)
         mean = self._model.hidden(ids)[0].float().mean(0).cpu()
-        return mean / mean.norm().clamp_min(1e-12)
+        unit: Tensor = mean / mean.norm().clamp_min(1e-12)
+        return unit
 
     def _matcher(self, constraint: Constraint) -> Matcher:
         if self._forms is None:
@@ -162,8 +163,8 @@ class Engine:
     def _read(self, batch: list[Chunk]) -> Tensor:
         """Logits (chunks, vocabulary) of each chunk's last token, float32."""
         if self._fused is not None:
-            logits: Tensor = self._fused.read(batch)
-            return logits
+            fused: Tensor = self._fused.read(batch)
+            return fused
         rows = []
         for chunk in batch:
             sequence = chunk.sequence

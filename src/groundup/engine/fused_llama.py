@@ -71,7 +71,11 @@ class FusedLlama:
         """
         config, cache = self.config, self.cache
         size = cache.block_size
-        tokens, positions, slots, sequence_of, last = [], [], [], [], []
+        tokens: list[int] = []
+        positions: list[int] = []
+        slots: list[int] = []
+        sequence_of: list[int] = []
+        last: list[int] = []
         tables = np.zeros((len(batch), max(len(c.sequence.blocks) for c in batch)), np.int64)
         long: list[tuple[int, Chunk]] = []  # first row
         for index, chunk in enumerate(batch):
@@ -175,7 +179,7 @@ class _Layer:
         self.attention_norm = floats(block.input_layernorm.weight)
         self.feed_forward_norm = floats(block.post_attention_layernorm.weight)
         self.qkv = joined(a.q_proj, a.k_proj, a.v_proj)
-        biases = [part.bias for part in (a.q_proj, a.k_proj, a.v_proj)]
+        biases: list[Tensor] = [part.bias for part in (a.q_proj, a.k_proj, a.v_proj)]
         self.bias = None if biases[0] is None else floats(torch.cat(biases))
         self.q_norm = None if a.q_norm is None else floats(a.q_norm.weight)
         self.k_norm = None if a.k_norm is None else floats(a.k_norm.weight)

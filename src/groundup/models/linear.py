@@ -68,8 +68,8 @@ class Linear(nn.Linear):
         ):
             y = self._single_row(x)
             return y if bias is None else y + bias
-        bias = None if bias is None else bias.to(weight.dtype)
-        return F.linear(x.to(weight.dtype), weight, bias).to(x.dtype)
+        narrow = None if bias is None else bias.to(weight.dtype)
+        return F.linear(x.to(weight.dtype), weight, narrow).to(x.dtype)
 
     def _single_row(self, x: Tensor) -> Tensor:
         kernel = matrix_vector if self.weight.dtype == torch.float32 else matrix_vector_bf16
