@@ -38,7 +38,12 @@ def test_the_stub_fails_every_check(part: Part, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "mistake"), [(PARTS[id], name) for id, found in MISTAKES.items() for name in found]
+    ("part", "mistake"),
+    [
+        pytest.param(PARTS[id], name, id=f"{id}-{name}")
+        for id, found in MISTAKES.items()
+        for name in found
+    ],
 )
 def test_a_planted_mistake_is_caught(part: Part, mistake: str, tmp_path: Path) -> None:
     source = part.reference.read_text()

@@ -10,7 +10,10 @@ class BlockAllocator:
 
     A block that nobody holds is *free*, but what was written in it stays until it is given out
     anew, so it can be taken up again by its number. The block that has been free for longest is
-    given out first: what was used lately has the best chance to be used again.
+    given out first: what was used lately has the best chance to be used again. New blocks are
+    given out in the order of their numbers.
+
+    A server has hundreds of thousands of blocks. No call takes longer for it, except the first.
 
     Source: Kwon et al. 2023, "Efficient memory management for large language model serving with
     PagedAttention", section 4.2 (blocks) and 4.4 (sharing by reference counts).
@@ -54,7 +57,10 @@ class BlockAllocator:
         return block
 
     def hold(self, block: int) -> None:
-        """One holder more, also of a free block, whose content is thus saved."""
+        """One holder more, also of a free block, whose content is thus saved.
+
+        A free block that is held is not given out; it is free again after as many releases.
+        """
         if self._holders[block] == 0:
             del self._free[block]
         self._holders[block] += 1

@@ -14,7 +14,10 @@ class PrefixCache:
 
     A full block is known by a *digest* of its tokens and of the digest before it, so two sequences
     share a block exactly when all their tokens up to its end are the same. A block is found for as
-    long as the allocator does not give it out anew, whether it is held or free.
+    long as it is not given out anew (`allocate`), whether it is held or free.
+
+    A digest is 16 bytes of a cryptographic hash (`hashlib.blake2b`). With a weaker one, such as
+    Python's own ``hash``, a prompt made to collide would read another user's keys and values.
 
     Source: Zheng et al. 2023, "SGLang", section 3 (reuse across requests, least recently used
     first out). The chain of digests is that of vLLM's automatic prefix caching.
@@ -22,6 +25,11 @@ class PrefixCache:
 
     def __init__(self, allocator: BlockAllocator, block_size: int) -> None:
         """Make an empty cache of blocks of ``block_size`` tokens.
+
+        Args:
+            allocator: gives the blocks out, and counts who holds them. Others may hold and release
+                blocks beside the cache, and all blocks are given out through the cache.
+            block_size: tokens of a block.
 
         Raises:
             ValueError: block_size is not positive.
@@ -34,17 +42,20 @@ class PrefixCache:
         self._digest_of: dict[int, bytes] = {}
 
     def __len__(self) -> int:
-        """How many blocks can be found."""
+        """How many blocks are known. Of two with the same content and prefix, one is."""
         return len(self._block_of)
 
     def match(self, tokens: Sequence[int]) -> tuple[list[int], bytes]:
         """The blocks that hold the longest known beginning of ``tokens``.
 
-        Only whole blocks are found.
+        Only whole blocks are found, and a block only behind all those before it.
+
+        Args:
+            tokens: ids, each from 0 to 2**32 - 1; not changed.
 
         Returns:
             The blocks in order, each held once more for the caller, and the digest of the last
-            (of nothing, ``b""``, where none is found).
+            (of nothing, ``b""``, where none is found). Other blocks are not held.
         """
         found: list[int] = []
         digest = b""
@@ -60,6 +71,8 @@ class PrefixCache:
 
     def allocate(self) -> int:
         """A block from the allocator to write in; what it held before is not found any more.
+
+        Only that block is forgotten. It has one holder, the caller, and is not known until `add`.
 
         Raises:
             ValueError: no block is free.

@@ -21,16 +21,35 @@ class Chunk:
 class Scheduler:
     """Fills every step's batch anew, so that a sequence joins and leaves at any step.
 
-    - A step reads at most ``token_budget`` tokens. Sequences that have begun come first, in the
-      order in which they came; then those that wait, in theirs. A long prompt is read in pieces,
-      so that it does not hold up the others.
-    - A sequence that needs a block when none is free takes those of the one that came last
-      (*preemption*). The preempted one goes back to the head of the queue and is read again from
-      its tokens, as far as the prefix cache does not still hold them.
+    - A step reads at most ``token_budget`` tokens. The sequences that are *running* come first, in
+      the order in which they came; then those that are *waiting*, in theirs. Each reads as many of
+      its unread tokens as the budget still has, so a long prompt is read in pieces, and does not
+      hold up the others.
+    - A sequence takes the blocks that its next chunk needs, and no more. One that waits begins when
+      there are fewer than ``max_sequences`` running and so many blocks are free; none behind it
+      begins before it. It takes from the prefix cache what is known of its beginning, except its
+      last token, which is always read: its output chooses the next one.
+    - If a running sequence needs more blocks than are free, the one that came last is *preempted*,
+      itself perhaps, and so on until there are enough. The preempted one gives up all its blocks,
+      goes to the head of the queue, and later begins again from its tokens, as far as the prefix
+      cache does not still know them. A step that preempts lets none begin.
     - The sequence that came first is never preempted, so it ends, and then the next one does:
       none starves.
+    - A sequence that gives up its blocks releases the last one first, as the first are shared more
+      often, and should stay longer.
 
-    It knows nothing of tensors.
+    It knows nothing of tensors. The engine calls `schedule`, lets the model read the batch, and
+    calls `advance` for each chunk; then each sequence that was read to its end gets its next token
+    appended to ``tokens``, or is removed. Blocks are given out through the prefix cache alone.
+
+    Attributes, which are read and not set from outside:
+
+    - ``allocator``: the `BlockAllocator`, whose blocks only sequences that run hold.
+    - ``prefix_cache``: the `PrefixCache` over it.
+    - ``waiting``: a deque of sequences, the next one first. They have no blocks, ``read`` is 0 and
+      ``digest`` is ``b""``.
+    - ``running``: a list of those that have begun, in the order in which they came.
+    - ``preemptions``: how many there were.
 
     Source: Yu et al. 2022, "Orca", section 3 (iteration-level scheduling); Kwon et al. 2023,
     "PagedAttention", section 4.5 (preemption by recomputation); Agrawal et al. 2024,
@@ -65,8 +84,11 @@ class Scheduler:
         """Put a sequence at the end of the queue.
 
         Raises:
-            ValueError: it could never end, because all blocks together are too few for it.
+            ValueError: it has no tokens; or its ``last_length`` is more than all blocks together
+                have positions, so that it might never end.
         """
+        if not sequence.tokens:
+            raise ValueError("a sequence needs at least one token to begin with")
         positions = self.allocator.size * self._block_size
         if sequence.last_length > positions:
             raise ValueError(
@@ -79,7 +101,8 @@ class Scheduler:
         """The next step's batch; empty only when there is no sequence.
 
         Each sequence occurs at most once, with at least one token. Its ``blocks`` have room for
-        the chunk. After the model has read the batch, call `advance` for each chunk.
+        the chunk. Where one begins for the first time, its ``cached`` and ``begun`` are set; where
+        it begins, ``blocks``, ``read`` and ``digest`` are those of what the prefix cache knows.
         """
         budget = self._token_budget
         batch: list[Chunk] = []
@@ -101,6 +124,8 @@ class Scheduler:
             if self._missing(sequence, count) > self.allocator.free:
                 self._free(sequence)
                 break
+            if not sequence.begun:
+                sequence.begun, sequence.cached = True, sequence.read
             self.waiting.popleft()
             self.running.append(sequence)
             self._extend(sequence, count)
@@ -109,7 +134,12 @@ class Scheduler:
         return batch
 
     def advance(self, chunk: Chunk) -> None:
-        """Note that the model has read a chunk; full blocks can be shared from now on."""
+        """Note that the model has read a chunk; full blocks can be shared from now on.
+
+        The sequence's ``read`` moves on by the chunk. Each block that it has filled is made known
+        to the prefix cache, with ``digest`` as that of the last full one; a block that is not full
+        is not.
+        """
         sequence, size = chunk.sequence, self._block_size
         first_full, last_full = sequence.read // size, (sequence.read + chunk.count) // size
         for index in range(first_full, last_full):
@@ -118,7 +148,13 @@ class Scheduler:
         sequence.read += chunk.count
 
     def remove(self, sequence: Sequence) -> None:
-        """Take out a sequence that has ended or was cancelled, and free its blocks at once."""
+        """Take out a sequence that has ended or was cancelled, and free its blocks at once.
+
+        Not between `schedule` and `advance`: the model is writing in its blocks.
+
+        Raises:
+            ValueError: it is neither running nor waiting.
+        """
         if sequence in self.running:
             self.running.remove(sequence)
         else:
@@ -126,11 +162,8 @@ class Scheduler:
         self._free(sequence)
 
     def _find_prefix(self, sequence: Sequence) -> None:
-        # The last token is always read: its output chooses the next one.
         sequence.blocks, sequence.digest = self.prefix_cache.match(sequence.tokens[:-1])
         sequence.read = len(sequence.blocks) * self._block_size
-        if len(sequence.tokens) == sequence.prompt_length:
-            sequence.cached = sequence.read
 
     def _make_room(self, sequence: Sequence, count: int) -> bool:
         """Give a running sequence the blocks for ``count`` tokens more, if need be by preemption.
@@ -155,7 +188,6 @@ class Scheduler:
             sequence.blocks.append(self.prefix_cache.allocate())
 
     def _free(self, sequence: Sequence) -> None:
-        # From the end: what begins a sequence is shared more often, and should stay longer.
         for block in reversed(sequence.blocks):
             self.allocator.release(block)
         sequence.blocks, sequence.read, sequence.digest = [], 0, b""

@@ -11,11 +11,12 @@ class Sequence:
 
     tokens: list[int]
     prompt_length: int
-    last_length: int  # the most tokens that it may come to have
+    last_length: int  # the most tokens that it may come to have, never exceeded
     blocks: list[int] = field(default_factory=list)  # hold the first positions, in order
     read: int = 0  # positions whose keys and values are in the blocks
     digest: bytes = b""  # of the last full block that was read
     cached: int = 0  # positions found in the prefix cache when it first began
+    begun: bool = False  # whether it was ever in a batch, also if it was preempted since
 
     @property
     def unread(self) -> int:

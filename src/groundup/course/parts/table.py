@@ -96,6 +96,26 @@ PARTS: dict[str, Part] = {
             needs=("attention",),
         ),
         Part(
+            "block-allocator",
+            "groundup.engine.block_allocator",
+            minutes=30,
+            summary="Blocks of the cache, and how many hold each",
+        ),
+        Part(
+            "prefix-cache",
+            "groundup.engine.prefix_cache",
+            minutes=60,
+            summary="Blocks found again by what they hold and what came before",
+            needs=("block-allocator",),
+        ),
+        Part(
+            "continuous-batching",
+            "groundup.engine.scheduler",
+            minutes=120,
+            summary="A scheduler that fills the batch anew at every step",
+            needs=("block-allocator", "prefix-cache"),
+        ),
+        Part(
             "sampling",
             "groundup.engine.sampling",
             minutes=75,

@@ -1,0 +1,263 @@
+"""The scheduler under random traffic, beside a plain model of what is known and who holds what."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from groundup.engine.scheduler import Chunk, Scheduler
+from groundup.engine.sequence import Sequence
+
+Prefix = tuple[int, ...]
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Sequences with common beginnings come, are read, grow, are preempted, cancelled, and end.
+
+    What a block holds is written down as all the tokens up to each of its positions, as keys and
+    values depend on just these.
+    """
+
+    @initialize(
+        size=st.integers(1, 4),
+        blocks=st.integers(3, 14),
+        budget=st.sampled_from([1, 2, 3, 5, 9, 50]),
+        most=st.integers(1, 6),
+    )
+    def start(self, size: int, blocks: int, budget: int, most: int) -> None:
+        self.size, self.blocks, self.budget, self.most = size, blocks, budget, most
+        self.scheduler = Scheduler(blocks, size, token_budget=budget, max_sequences=most)
+        self.alive: list[Sequence] = []  # in the order in which they came
+        self.deadline: dict[Sequence, int] = {}
+        self.first_cached: dict[Sequence, int] = {}
+        self.ended: list[list[int]] = []
+        self.written: dict[tuple[int, int], Prefix] = {}  # by block and place in it
+        self.known: dict[Prefix, int] = {}
+        self.steps = 0
+
+    # ---- what happens
+
+    @rule(
+        branch=st.integers(0, 1),
+        length=st.integers(1, 14),
+        end=st.lists(st.integers(0, 1), max_size=3),
+        answer=st.integers(1, 12),
+    )
+    def arrives(self, branch: int, length: int, end: list[int], answer: int) -> None:
+        common = [branch, *[1, 0, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 0]]
+        self.put([*common[:length], *end], answer)
+
+    @precondition(lambda self: self.ended)
+    @rule(number=st.integers(0, 50), blocks=st.integers(1, 4), answer=st.integers(1, 4))
+    def is_asked_again(self, number: int, blocks: int, answer: int) -> None:
+        """Whole blocks of what was read before: all of the prompt may be known."""
+        self.put(self.ended[number % len(self.ended)][: blocks * self.size], answer)
+
+    def put(self, tokens: list[int], answer: int) -> None:
+        room = self.blocks * self.size
+        sequence = Sequence(list(tokens), len(tokens), len(tokens) + answer)
+        if sequence.last_length > room:
+            with pytest.raises(ValueError, match="does not fit"):
+                self.scheduler.add(sequence)
+            return
+        self.scheduler.add(sequence)
+        self.alive.append(sequence)
+        # Whichever came first reads a token in each step, so this many steps are enough.
+        self.deadline[sequence] = self.steps + sum(s.last_length for s in self.alive)
+
+    @precondition(lambda self: self.alive)
+    @rule(number=st.integers(0, 50))
+    def is_cancelled(self, number: int) -> None:
+        self.take_out(self.alive[number % len(self.alive)])
+        self.look()
+
+    @rule(times=st.sampled_from([1, 1, 2, 5, 10]))
+    def steps_pass(self, times: int) -> None:
+        for _ in range(times):
+            self.step()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        while self.alive:
+            self.step()
+        assert self.scheduler.schedule() == []
+        assert self.scheduler.allocator.free == self.blocks
+        assert not self.scheduler.running
+        assert not self.scheduler.waiting
+
+    # ---- one step, and what holds in it
+
+    def step(self) -> None:
+        before = {s: list(s.blocks) for s in self.scheduler.running}
+        preemptions = self.scheduler.preemptions
+        self.steps += 1
+        batch = self.scheduler.schedule()
+        self.look_at_batch(batch)
+        for chunk in batch:
+            self.look_at_blocks_of(chunk, before)
+        fallen = self.scheduler.preemptions - preemptions
+        assert fallen == sum(s in self.scheduler.waiting for s in before)
+        if fallen:
+            assert len(self.scheduler.running) == len(before) - fallen  # none begins
+        self.look()
+        for chunk in batch:
+            self.read(chunk)
+        for chunk in batch:
+            sequence, before_it = chunk.sequence, chunk.sequence.read
+            self.scheduler.advance(chunk)
+            assert sequence.read == before_it + chunk.count
+            # Of two blocks with the same content, the first stays known.
+            for i in range(before_it // self.size, sequence.read // self.size):
+                prefix = tuple(sequence.tokens[: (i + 1) * self.size])
+                self.known.setdefault(prefix, sequence.blocks[i])
+        assert len(self.scheduler.prefix_cache) == len(self.known)
+        for chunk in batch:
+            if chunk.sequence.unread == 0:
+                chunk.sequence.tokens.append((self.steps + len(chunk.sequence.tokens)) % 2)
+                if len(chunk.sequence.tokens) == chunk.sequence.last_length:
+                    self.ended.append(chunk.sequence.tokens)
+                    self.take_out(chunk.sequence)
+        for sequence in self.alive:
+            assert self.steps < self.deadline[sequence], "starved"
+        self.look()
+
+    def look_at_batch(self, batch: list[Chunk]) -> None:
+        assert sum(chunk.count for chunk in batch) <= self.budget
+        assert len(self.scheduler.running) <= self.most
+        sequences = [chunk.sequence for chunk in batch]
+        assert len(set(sequences)) == len(sequences)
+        assert all(1 <= chunk.count <= chunk.sequence.unread for chunk in batch)
+        # Nobody overtakes, the first gets on, and the last tokens of prompts are always read.
+        assert [*self.scheduler.running, *self.scheduler.waiting] == self.alive
+        assert sequences[:1] == self.alive[:1]
+        assert sequences == self.scheduler.running[: len(sequences)]
+        left = self.budget
+        for chunk in batch:
+            assert chunk.count == min(chunk.sequence.unread, left)
+            left -= chunk.count
+
+    def look_at_blocks_of(self, chunk: Chunk, before: dict[Sequence, list[int]]) -> None:
+        """It kept what it had, or found all that is known; then it was given what it lacked."""
+        sequence = chunk.sequence
+        had = before.get(sequence)
+        if had is None:
+            had = []
+            for end in range(self.size, len(sequence.tokens), self.size):
+                block = self.known.get(tuple(sequence.tokens[:end]))
+                if block is None:
+                    break
+                had.append(block)
+            assert sequence.read == len(had) * self.size
+            if len(had) == (len(sequence.tokens) - 1) // self.size:
+                assert 1 <= sequence.unread <= self.size  # all that can be known is known
+            assert sequence.cached == self.first_cached.setdefault(sequence, sequence.read)
+        assert sequence.blocks[: len(had)] == had
+        given = sequence.blocks[len(had) :]
+        assert len(sequence.blocks) == -(-(sequence.read + chunk.count) // self.size)
+        self.known = {prefix: b for prefix, b in self.known.items() if b not in given}
+        for block in given:
+            assert self.scheduler.allocator.holders(block) == 1
+            assert not any(block in s.blocks for s in self.alive if s is not sequence)
+
+    def read(self, chunk: Chunk) -> None:
+        tokens, blocks = chunk.sequence.tokens, chunk.sequence.blocks
+        for position in range(chunk.sequence.read + chunk.count):
+            place = (blocks[position // self.size], position % self.size)
+            if position >= chunk.sequence.read:
+                self.written[place] = tuple(tokens[: position + 1])
+            assert self.written[place] == tuple(tokens[: position + 1]), "another's keys and values"
+
+    def look(self) -> None:
+        """Between the steps, and before the batch is read."""
+        holders = Counter(block for s in self.alive for block in s.blocks)
+        counts = [self.scheduler.allocator.holders(block) for block in range(self.blocks)]
+        assert counts == [holders[block] for block in range(self.blocks)]
+        assert self.scheduler.allocator.free == counts.count(0)
+        for sequence in self.scheduler.waiting:
+            assert (sequence.blocks, sequence.read, sequence.digest) == ([], 0, b"")
+        of: dict[int, tuple[int, Prefix]] = {}
+        for s in self.alive:
+            for i, block in enumerate(s.blocks):
+                place = i, tuple(s.tokens[: (i + 1) * self.size])
+                if holders[block] > 1:  # shared: full, at one place, behind one prefix
+                    assert s.read >= (i + 1) * self.size
+                    assert of.setdefault(block, place) == place
+
+    def take_out(self, sequence: Sequence) -> None:
+        self.scheduler.remove(sequence)
+        self.alive.remove(sequence)
+        assert sequence.blocks == []
+
+
+TestScheduler = SchedulerMachine.TestCase
+TestScheduler.settings = settings(
+    max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def test_equal_prompts_share_after_the_first_was_read_and_not_before() -> None:
+    scheduler = Scheduler(12, 2, token_budget=50, max_sequences=9)
+    a, b, c, d = (Sequence([1, 2, 3, 4, 5], 5, 8) for _ in range(4))
+    scheduler.add(a)
+    scheduler.add(b)
+    batch = scheduler.schedule()
+    assert [(chunk.sequence, chunk.count) for chunk in batch] == [(a, 5), (b, 5)]
+    assert not set(a.blocks) & set(b.blocks)
+    for chunk in batch:
+        scheduler.advance(chunk)
+    scheduler.add(c)
+    for sequence in (a, b):
+        sequence.tokens.append(6)
+    scheduler.schedule()
+    assert (c.blocks[:2], c.cached, c.unread) == (a.blocks[:2], 4, 1)
+    scheduler.remove(a)
+    scheduler.remove(b)
+    scheduler.add(d)
+    scheduler.schedule()
+    assert d.blocks[:2] == c.blocks[:2]
+
+
+def test_a_preempted_prompt_finds_its_own_blocks_and_does_not_count_them_as_cached() -> None:
+    scheduler = Scheduler(5, 2, token_budget=4, max_sequences=9)
+    a, b = Sequence([1, 2, 3, 1], 4, 7), Sequence([4, 5, 6, 7, 8, 9], 6, 8)
+    scheduler.add(a)
+    scheduler.add(b)
+    counts = []
+    for _ in range(4):
+        batch = scheduler.schedule()
+        counts.append([chunk.count for chunk in batch])
+        for chunk in batch:
+            scheduler.advance(chunk)
+        if a.unread == 0:
+            a.tokens.append(0)
+        if len(a.tokens) == 7 and a in scheduler.running:
+            scheduler.remove(a)
+    assert counts == [[4], [1, 3], [1], [4]]  # b has 6 tokens, and 2 of them were found
+    assert (scheduler.preemptions, b.begun, b.cached) == (1, True, 0)
+
+
+def test_a_sequence_without_tokens_is_refused() -> None:
+    scheduler = Scheduler(5, 2, token_budget=4, max_sequences=9)
+    with pytest.raises(ValueError, match="at least one token"):
+        scheduler.add(Sequence([], 0, 4))
+    assert scheduler.schedule() == []
+
+
+@pytest.mark.parametrize("module", ["block_allocator", "prefix_cache", "scheduler"])
+def test_scheduling_imports_no_tensors(module: str) -> None:
+    program = (
+        f"import sys, groundup.engine.{module}\n"
+        "print(sorted({'torch', 'numpy', 'numba'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == "[]"
