@@ -1,4 +1,4 @@
-"""A test of a part is selected by the part's id (``-k kv-cache``) and by its stem (``-k kv_cache``)."""
+"""A test of a part is selected by the part's id (``-k kv-cache``) or stem (``-k kv_cache``)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Checks of `groundup.engine.block_allocator`. Oracle: a list of numbers and a list as the queue."""
+"""Checks of `groundup.engine.block_allocator`. Oracle: numbers, and a list as the queue."""
 
 import random
 from collections.abc import Callable

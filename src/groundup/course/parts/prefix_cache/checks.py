@@ -139,7 +139,7 @@ def check_digests(part: ModuleType) -> None:
     rng = random.Random(0)
     prefixes: dict[tuple[int, ...], set[bytes]] = {}
     texts = [[rng.randrange(2) for _ in range(12)] for _ in range(60)]
-    cache, allocator = new(part, blocks=300)
+    cache, _ = new(part, blocks=300)
     for text in texts:
         digest = b""
         for number, piece in enumerate(pieces(text), start=1):
@@ -249,7 +249,7 @@ def check_gap(part: ModuleType) -> None:
 
 
 def check_filled_twice(part: ModuleType) -> None:
-    """Of two blocks with the same content the first stays known, and the other's end is no matter"""
+    """Of two blocks with the same content the first stays known, whatever the other does"""
     tokens = [4, 3, 2, 1]
     cache, allocator = new(part, blocks=2)
     first, second = cache.allocate(), cache.allocate()
@@ -291,7 +291,7 @@ def check_bad_input(part: ModuleType) -> None:
     for size in (0, -1):
         call = partial(part.PrefixCache, BlockAllocator(2), size)
         assert_raises(ValueError, call, f"block_size is {size}")
-    cache, allocator = new(part)
+    cache, _ = new(part)
     block = cache.allocate()
     for tokens in ([], [1, 2, 3], [1, 2, 3, 4, 5]):
         call = partial(cache.add, b"", block, tokens)

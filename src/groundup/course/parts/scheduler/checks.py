@@ -1,6 +1,6 @@
-"""Checks of `groundup.engine.scheduler`. Oracle: a memory of plain tuples, batches known beforehand.
+"""Checks of `groundup.engine.scheduler`. Oracle: a memory of tuples, batches known beforehand.
 
-What a real model would write at a position depends on all tokens up to it. So here exactly these are
+What a real model would write at a position depends on all tokens up to it. So here just these are
 written: a sequence that finds another's tokens in its blocks has been given the wrong ones.
 """
 

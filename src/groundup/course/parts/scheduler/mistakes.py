@@ -106,7 +106,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "the tokens of the preempted one are lost": (
         "            self.waiting.appendleft(last)\n",
-        "            self.waiting.appendleft(last)\n            del last.tokens[last.prompt_length :]\n",
+        "            self.waiting.appendleft(last)\n            del last.tokens[last.prompt_length :]\n",  # noqa: E501
     ),
     "what was taken away is given back at once": (
         "        if self.preemptions > preemptions:",
@@ -229,9 +229,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "self.prefix_cache.add(b'', sequence",
     ),
     "the digest stays that of the first block": (
-        "            sequence.digest = self.prefix_cache.add(sequence.digest, sequence.blocks[index], "
+        "            sequence.digest = self.prefix_cache.add(sequence.digest, sequence.blocks[index], "  # noqa: E501
         "tokens)\n",
-        "            digest = self.prefix_cache.add(sequence.digest, sequence.blocks[index], tokens)\n"
+        "            digest = self.prefix_cache.add(sequence.digest, sequence.blocks[index], tokens)\n"  # noqa: E501
         "            sequence.digest = sequence.digest or digest\n",
     ),
     "made known before it is read": (
@@ -240,7 +240,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "            digest = sequence.digest\n"
         "            for i in range(sequence.read // self._block_size,\n"
         "                           (sequence.read + count) // self._block_size):\n"
-        "                piece = sequence.tokens[i * self._block_size : (i + 1) * self._block_size]\n"
+        "                piece = sequence.tokens[i * self._block_size : (i + 1) * self._block_size]\n"  # noqa: E501
         "                digest = self.prefix_cache.add(digest, sequence.blocks[i], piece)\n",
     ),
     "read does not move on": ("        sequence.read += chunk.count\n", ""),
