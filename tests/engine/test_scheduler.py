@@ -34,6 +34,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.alive: list[Sequence] = []  # in the order in which they came
         self.deadline: dict[Sequence, int] = {}
         self.first_cached: dict[Sequence, int] = {}
+        self.tokens: dict[Sequence, list[int]] = {}
         self.ended: list[list[int]] = []
         self.written: dict[tuple[int, int], Prefix] = {}  # by block and place in it
         self.known: dict[Prefix, int] = {}
@@ -66,6 +67,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             return
         self.scheduler.add(sequence)
         self.alive.append(sequence)
+        self.tokens[sequence] = list(sequence.tokens)
         # Whichever came first reads a token in each step, so this many steps are enough.
         self.deadline[sequence] = self.steps + sum(s.last_length for s in self.alive)
 
@@ -94,6 +96,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def step(self) -> None:
         before = {s: list(s.blocks) for s in self.scheduler.running}
+        positions = {s: s.read + min(s.unread, self.budget) for s in before}
         preemptions = self.scheduler.preemptions
         self.steps += 1
         batch = self.scheduler.schedule()
@@ -104,6 +107,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert fallen == sum(s in self.scheduler.waiting for s in before)
         if fallen:
             assert len(self.scheduler.running) == len(before) - fallen  # none begins
+            # The first of those preempted could not have stayed.
+            first = next(s for s in before if s in self.scheduler.waiting)
+            assert self.scheduler.allocator.free < -(-positions[first] // self.size)
+        elif self.scheduler.waiting and len(self.scheduler.running) < self.most:
+            first = self.scheduler.waiting[0]
+            if sum(chunk.count for chunk in batch) < self.budget:  # then blocks are too few for it
+                assert self.scheduler.allocator.free < -(-len(first.tokens) // self.size)
         self.look()
         for chunk in batch:
             self.read(chunk)
@@ -119,6 +129,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         for chunk in batch:
             if chunk.sequence.unread == 0:
                 chunk.sequence.tokens.append((self.steps + len(chunk.sequence.tokens)) % 2)
+                self.tokens[chunk.sequence].append(chunk.sequence.tokens[-1])
                 if len(chunk.sequence.tokens) == chunk.sequence.last_length:
                     self.ended.append(chunk.sequence.tokens)
                     self.take_out(chunk.sequence)
@@ -178,6 +189,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         counts = [self.scheduler.allocator.holders(block) for block in range(self.blocks)]
         assert counts == [holders[block] for block in range(self.blocks)]
         assert self.scheduler.allocator.free == counts.count(0)
+        for sequence in self.alive:
+            assert sequence.tokens == self.tokens[sequence]
+            assert sequence.cached == self.first_cached.get(sequence, 0)
         for sequence in self.scheduler.waiting:
             assert (sequence.blocks, sequence.read, sequence.digest) == ([], 0, b"")
         of: dict[int, tuple[int, Prefix]] = {}
