@@ -52,7 +52,8 @@ def test_the_way_from_an_empty_folder_to_a_swapped_part(
     assert "starting the grader" not in good.stdout
 
     assert "groundup now runs on your attention" in run("swap").stdout
-    assert "attention           passed, swapped in" in run("status").stdout
+    name = "attention".ljust(max(map(len, PARTS)))  # the column is as wide as the longest name
+    assert f"{name}  passed, swapped in" in run("status").stdout
     assert "Begin: groundup start rotary" in run("next").stdout
     assert run("unswap", "attention").returncode == 0
     assert "passed, swapped in" not in run("status").stdout
