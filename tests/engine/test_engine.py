@@ -217,3 +217,15 @@ def test_the_asynchronous_engine(loaded: LoadedModel) -> None:
                 pass
 
     asyncio.run(run())
+
+
+def test_closing_ends_the_wait_for_a_vector(loaded: LoadedModel) -> None:
+    async def run() -> None:
+        engine = AsyncEngine(loaded)
+        waiting = asyncio.create_task(engine.embed([(1,) * 500] * 200))
+        await asyncio.sleep(0.05)
+        await asyncio.to_thread(engine.close)
+        with pytest.raises(GroundupError, match="stopped"):
+            await asyncio.wait_for(waiting, 60)
+
+    asyncio.run(run())

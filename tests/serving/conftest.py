@@ -17,8 +17,9 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
-from groundup.engine.request import FinishReason, Request, Token
-from groundup.serving.engine_interface import AsyncEngine, EngineStats
+from groundup.course.grader.clock import Clock
+from groundup.engine.request import EngineStats, FinishReason, Request, Token
+from groundup.serving.engine_interface import AsyncEngine
 from groundup.serving.server import Server, ServerSettings, listen
 from groundup.serving.service import Service, ServiceSettings
 from groundup.tokenizers.added_tokens import AddedToken
@@ -228,16 +229,6 @@ def scripted_engine_class() -> type[ScriptedEngine]:
 @pytest.fixture(scope="module")
 def module_server() -> Callable[..., AbstractContextManager[Running]]:
     return run_server
-
-
-class Clock:
-    """Time that moves when a test says so."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

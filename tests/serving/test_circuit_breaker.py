@@ -3,8 +3,8 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.serving.conftest import Clock
 
+from groundup.course.grader.clock import Clock
 from groundup.serving.circuit_breaker import CircuitBreaker
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 from redis.asyncio import Redis
-from tests.serving.conftest import Clock
 
+from groundup.course.grader.clock import Clock
 from groundup.errors import GroundupError
 from groundup.serving.rate_limits import Limit, RateLimits
 from groundup.serving.rate_limits_redis import RedisRateLimits

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
-from tests.serving.conftest import Clock
 
+from groundup.course.grader.clock import Clock
 from groundup.serving.rate_limits import Limit
 from groundup.serving.rate_limits_redis import RedisRateLimits
 from groundup.serving.redis_connection import RedisConnection, RedisDown

@@ -8,8 +8,8 @@ from functools import partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from tests.serving.conftest import Clock
 
+from groundup.course.grader.clock import Clock
 from groundup.serving.response_cache import ResponseCache, SingleFlight
 
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.serving.conftest import Clock
 
+from groundup.course.grader.clock import Clock
 from groundup.serving.token_bucket import TokenBucket
 
 

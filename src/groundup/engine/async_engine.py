@@ -6,28 +6,21 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundup.engine.engine import Engine
-from groundup.engine.request import Request, Token
+from groundup.engine.request import EngineStats, Request, Token
 from groundup.errors import GroundupError
 from groundup.models.load import LoadedModel, load_model
 
-__all__ = ["AsyncEngine", "Figures"]
+__all__ = ["AsyncEngine"]
 
 
-class Figures(TypedDict):
-    """What an engine knows of itself; counts are since its start."""
-
-    running: int
-    waiting: int
-    kv_cache_usage: float  # share of the blocks that are held
-    prefix_cache_queries: int  # prompt tokens
-    prefix_cache_hits: int  # those of them that were found
-    preemptions: int
+# What the engine's thread hands back: of an answer tokens, of a text to embed its vector.
+Reply = Token | NDArray[np.float32] | Exception
 
 
 class AsyncEngine:
@@ -46,7 +39,7 @@ class AsyncEngine:
         self._engine = Engine(loaded.model, loaded.tokenizer, fused=fused, positions=positions)
         self._loop = asyncio.get_running_loop()
         self._keys = itertools.count()
-        self._queues: dict[int, asyncio.Queue[Token | Exception]] = {}
+        self._queues: dict[int, asyncio.Queue[Reply]] = {}
         self._orders: deque[Callable[[], None]] = deque()  # for the engine's thread
         self._wake = threading.Condition()
         self._closing = False
@@ -75,8 +68,8 @@ class AsyncEngine:
         """
         key = next(self._keys)
         queue = self._queues[key] = asyncio.Queue()
-        self._order(lambda: self._add(key, request))
         try:
+            self._order(lambda: self._add(key, request))
             while True:
                 tokens = [await queue.get()]
                 while not queue.empty():
@@ -97,20 +90,28 @@ class AsyncEngine:
         """One vector of length 1 for each prompt; returns (n, dim)."""
         vectors = []
         for prompt in prompts:  # one at a time: others' steps come between
-            done: asyncio.Future[NDArray[np.float32]] = self._loop.create_future()
-            self._order(lambda prompt=tuple(prompt), done=done: self._embed(prompt, done))  # type: ignore[misc]
-            vectors.append(await done)
+            key = next(self._keys)
+            queue = self._queues[key] = asyncio.Queue()
+            try:
+                self._order(partial(self._embed, key, tuple(prompt)))
+                vector = await queue.get()
+            finally:
+                del self._queues[key]
+            if isinstance(vector, Exception):
+                raise vector
+            assert isinstance(vector, np.ndarray)
+            vectors.append(vector)
         return np.stack(vectors)
 
     def ready(self) -> bool:
         """Whether requests are answered."""
         return self._thread.is_alive() and not self._closing
 
-    def stats(self) -> Figures:
+    def stats(self) -> EngineStats:
         """Figures of the moment."""
         scheduler = self._engine.scheduler
         allocator = scheduler.allocator
-        return Figures(
+        return EngineStats(
             running=len(scheduler.running),
             waiting=len(scheduler.waiting),
             kv_cache_usage=1 - allocator.free / allocator.size,
@@ -164,29 +165,20 @@ class AsyncEngine:
         except Exception as error:  # handed to the caller, who asked for it
             self._loop.call_soon_threadsafe(self._deliver, [(key, error)])
 
-    def _embed(self, prompt: tuple[int, ...], done: "asyncio.Future[NDArray[np.float32]]") -> None:
-        def answer(vector: NDArray[np.float32] | None, error: Exception | None) -> None:
-            if done.cancelled():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                assert vector is not None
-                done.set_result(vector)
-
+    def _embed(self, key: int, prompt: tuple[int, ...]) -> None:
+        vector: Reply
         try:
             vector = self._engine.embed(prompt).numpy()
         except Exception as error:  # handed to the caller
-            self._loop.call_soon_threadsafe(answer, None, error)
-        else:
-            self._loop.call_soon_threadsafe(answer, vector, None)
+            vector = error
+        self._loop.call_soon_threadsafe(self._deliver, [(key, vector)])
 
     # And this in the event loop's.
 
-    def _deliver(self, tokens: Sequence[tuple[int, Token | Exception]]) -> None:
-        for key, token in tokens:
+    def _deliver(self, replies: Sequence[tuple[int, Reply]]) -> None:
+        for key, reply in replies:
             if key in self._queues:  # not where it was cancelled meanwhile
-                self._queues[key].put_nowait(token)
+                self._queues[key].put_nowait(reply)
 
     def _fail(self) -> None:
         for queue in self._queues.values():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from groundup.engine.fused_llama import FusedLlama
+from groundup.engine.generate import room_for_answer
 from groundup.engine.paged_cache import BlockView, PagedCache
 from groundup.engine.request import Constraint, FinishReason, Request, Token
 from groundup.engine.sampler import Sampler
@@ -87,15 +88,8 @@ class Engine:
         """
         if key in self._answers:
             raise ValueError(f"there is a request {key!r} already")
-        prompt, context = request.prompt, self._model.config.context
-        if not prompt:
-            raise GroundupError("the prompt is empty: expected at least one token")
-        if len(prompt) >= context:
-            raise GroundupError(
-                f"the prompt is {len(prompt):,} tokens long and the model reads at most "
-                f"{context - 1:,}: shorten it"
-            )
-        room = context - len(prompt)
+        prompt = request.prompt
+        room = room_for_answer(len(prompt), self._model.config.context)
         new = room if request.max_tokens is None else min(room, request.max_tokens)
         if new < 1:
             raise GroundupError(f"max_tokens must be at least 1, got {request.max_tokens}")
@@ -181,7 +175,10 @@ class Engine:
         if answer.matcher is not None:
             allowed = torch.from_numpy(np.array(answer.matcher.mask(answer.state)))  # type: ignore[arg-type]
             scores = logits.masked_fill(~allowed.to(logits.device), -torch.inf)
-        chosen = answer.sampler(scores, torch.tensor(sequence.tokens, device=logits.device))
+        # All tokens so far, as a tensor, cost a long sequence more than the choice.
+        previous = sequence.tokens if request.params.penalises else []
+        ids = torch.tensor(previous, dtype=torch.int64, device=logits.device)
+        chosen = answer.sampler(scores, ids)
         reason: FinishReason | None = None
         if chosen in request.stop_ids:
             reason = "stop"

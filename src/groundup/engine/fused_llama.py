@@ -1,6 +1,7 @@
 """Llama for batches of many sequences on a CPU: packed matrices, and one loop between products."""
 
 from collections.abc import Sequence as Rows
+from typing import cast
 
 import numpy as np
 import torch
@@ -56,8 +57,7 @@ class FusedLlama:
         self._cos, self._sin = cos.numpy(), sin.numpy()
         self._layers = [
             _Layer(block, layer, config.layers_without_rotary)
-            for layer, block in enumerate(model.layers)
-            if isinstance(block, Block)
+            for layer, block in enumerate(cast("list[Block]", list(model.layers)))
         ]
         self._norm = model.norm.weight.detach().float().numpy()
         self._head = Matrix(model.lm_head.weight.detach())
@@ -71,27 +71,23 @@ class FusedLlama:
         """
         config, cache = self.config, self.cache
         size = cache.block_size
+        tables = np.zeros((len(batch), max(len(c.sequence.blocks) for c in batch)), np.int64)
         tokens: list[int] = []
         positions: list[int] = []
-        slots: list[int] = []
-        sequence_of: list[int] = []
-        last: list[int] = []
-        tables = np.zeros((len(batch), max(len(c.sequence.blocks) for c in batch)), np.int64)
         long: list[tuple[int, Chunk]] = []  # first row
         for index, chunk in enumerate(batch):
             sequence, start = chunk.sequence, chunk.sequence.read
-            stop = start + chunk.count
             tables[index, : len(sequence.blocks)] = sequence.blocks
             if chunk.count >= LONG_CHUNK:
                 long.append((len(tokens), chunk))
-            tokens += sequence.tokens[start:stop]
-            positions += range(start, stop)
-            slots += [sequence.blocks[p // size] * size + p % size for p in range(start, stop)]
-            sequence_of += [-1 if chunk.count >= LONG_CHUNK else index] * chunk.count
-            last.append(len(tokens) - 1)
+            tokens += sequence.tokens[start : start + chunk.count]
+            positions += range(start, start + chunk.count)
+        counts = np.array([chunk.count for chunk in batch])
+        last = np.cumsum(counts) - 1
         place = np.array(positions)
-        slot = np.array(slots)
-        owner = np.array(sequence_of)
+        chunk_of = np.repeat(np.arange(len(batch)), counts)
+        slot = tables[chunk_of, place // size] * size + place % size
+        owner = np.where(counts[chunk_of] >= LONG_CHUNK, -1, chunk_of)
         gathered = [
             (row, chunk, cache.slots(chunk.sequence.blocks, 0, chunk.sequence.read + chunk.count))
             for row, chunk in long
@@ -131,7 +127,7 @@ class FusedLlama:
             if layer.output_bias is not None:
                 projected += layer.output_bias
             if index == len(self._layers) - 1:  # only the last rows' output is wanted from here on
-                x, projected = x[last], projected[last]
+                x, projected = x[last], projected[torch.from_numpy(last)]
                 normalised, gated = (
                     self._empty(len(last), config.dim),
                     self._empty(len(last), config.hidden_dim),

@@ -9,7 +9,7 @@ from groundup.engine.sampler import Sampler, SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama
 
-__all__ = ["generate", "generate_uncached", "new_cache"]
+__all__ = ["generate", "generate_uncached", "new_cache", "room_for_answer"]
 
 # A long prompt is read in pieces, so that Ctrl-C is answered within one and memory stays bounded.
 PREFILL_CHUNK = 512
@@ -27,6 +27,22 @@ def new_cache(model: Llama, batch: int = 1) -> KVCache:
         dtype=model.dtype,
         device=model.embed_tokens.weight.device,
     )
+
+
+def room_for_answer(prompt_tokens: int, context: int) -> int:
+    """How many tokens a model of this context can add to a prompt.
+
+    Raises:
+        GroundupError: the prompt is empty, or leaves no room for a token.
+    """
+    if not prompt_tokens:
+        raise GroundupError("the prompt is empty: expected at least one token")
+    if prompt_tokens >= context:
+        raise GroundupError(
+            f"the prompt is {prompt_tokens:,} tokens long and the model reads at most "
+            f"{context - 1:,}: shorten it"
+        )
+    return context - prompt_tokens
 
 
 @torch.inference_mode()
@@ -54,18 +70,10 @@ def generate(
     Raises:
         GroundupError: the prompt is empty, or leaves no room for a token in the context.
     """
-    if not prompt:
-        raise GroundupError("the prompt is empty: expected at least one token")
-    context = model.config.context
-    if len(prompt) >= context:
-        raise GroundupError(
-            f"the prompt is {len(prompt):,} tokens long and the model reads at most "
-            f"{context - 1:,}: shorten it"
-        )
+    room = room_for_answer(len(prompt), model.config.context)
     cache = new_cache(model) if cache is None else cache
     if cache.length >= len(prompt):
         raise ValueError(f"the cache holds {cache.length} tokens of a prompt of {len(prompt)}")
-    room = context - len(prompt)
     sampler = Sampler(params)
     device = model.embed_tokens.weight.device
 

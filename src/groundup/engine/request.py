@@ -1,11 +1,11 @@
 """What an engine is asked, and what it answers: plain data, so that both may cross processes."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from groundup.engine.sampler import SamplingParams
 
-__all__ = ["Constraint", "FinishReason", "Request", "Token"]
+__all__ = ["Constraint", "EngineStats", "FinishReason", "Request", "Token"]
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -43,3 +43,14 @@ class Token:
     logprob: float | None = None  # natural logarithm, of the model's own distribution
     top_logprobs: tuple[tuple[int, float], ...] = ()  # (id, logprob), the most likely first
     finish_reason: FinishReason | None = None
+
+
+class EngineStats(TypedDict, total=False):
+    """What an engine knows of itself. What is left out is not in the metrics."""
+
+    running: int  # requests whose tokens are being made
+    waiting: int  # requests in the engine's queue
+    kv_cache_usage: float  # share of the blocks in use, 0 to 1
+    prefix_cache_queries: int  # prompt tokens looked up in the prefix cache, since the start
+    prefix_cache_hits: int  # those found
+    preemptions: int  # requests put back into the queue, since the start

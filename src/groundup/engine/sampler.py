@@ -52,6 +52,11 @@ class SamplingParams:
             if not fits:
                 raise ValueError(f"{name} must be {expected}, got {value}")
 
+    @property
+    def penalises(self) -> bool:
+        """Whether the choice depends on the tokens before it."""
+        return bool(self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty)
+
 
 class Sampler:
     """Chooses one request's tokens. Each request has its own random numbers."""
@@ -69,6 +74,8 @@ class Sampler:
 
     def __call__(self, logits: Tensor, previous: Tensor) -> int:
         """The next token id, from scores (V,) and the ids before it (N,).
+
+        Where nothing is penalised (`SamplingParams.penalises`), those ids are not looked at.
 
         Penalties and bias first, then temperature, then top-k, top-p and min-p, each on what the
         one before it kept.

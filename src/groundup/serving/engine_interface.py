@@ -1,15 +1,15 @@
 """What the HTTP interface needs of an engine."""
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from groundup.engine.request import Request, Token
+from groundup.engine.request import EngineStats, Request, Token
 from groundup.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["AsyncEngine", "EngineStats", "ReportsStats", "TokenStream"]
+__all__ = ["AsyncEngine", "ReportsStats", "TokenStream"]
 
 
 class TokenStream(Protocol):
@@ -40,17 +40,6 @@ class AsyncEngine(Protocol):
 
     def ready(self) -> bool:
         """Whether requests are answered."""
-
-
-class EngineStats(TypedDict, total=False):
-    """What an engine knows of itself. What is left out is not in the metrics."""
-
-    running: int  # requests whose tokens are being made
-    waiting: int  # requests in the engine's queue
-    kv_cache_usage: float  # share of the blocks in use, 0 to 1
-    prefix_cache_queries: int  # prompt tokens looked up in the prefix cache, since the start
-    prefix_cache_hits: int  # those found
-    preemptions: int  # requests put back into the queue, since the start
 
 
 @runtime_checkable

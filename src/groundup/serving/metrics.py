@@ -3,13 +3,13 @@
 Dashboards and autoscalers for vLLM read them unchanged.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from groundup.serving.engine_interface import EngineStats
+from groundup.engine.request import EngineStats
 
 __all__ = ["Metrics"]
 
@@ -48,31 +48,36 @@ class Metrics:
         self.generation_tokens = Counter(
             "vllm:generation_tokens", "Tokens generated.", MODEL, registry=registry
         ).labels(model)
-        self.time_to_first_token = Histogram(
+
+        def seconds(name: str, text: str, buckets: Sequence[float]) -> Histogram:
+            histogram = Histogram(name, text, MODEL, buckets=buckets, registry=registry)
+            return histogram.labels(model)
+
+        self.time_to_first_token = seconds(
             "vllm:time_to_first_token_seconds",
             "Seconds from a request's arrival to its first token.",
-            MODEL, buckets=FIRST_TOKEN, registry=registry,
-        ).labels(model)  # fmt: skip
-        self.inter_token_latency = Histogram(
+            FIRST_TOKEN,
+        )
+        self.inter_token_latency = seconds(
             "vllm:inter_token_latency_seconds",
             "Seconds from one token of an answer to the next.",
-            MODEL, buckets=BETWEEN_TOKENS, registry=registry,
-        ).labels(model)  # fmt: skip
-        self.time_per_output_token = Histogram(
+            BETWEEN_TOKENS,
+        )
+        self.time_per_output_token = seconds(
             "vllm:request_time_per_output_token_seconds",
             "Seconds per token of an answer after its first, averaged over the answer.",
-            MODEL, buckets=BETWEEN_TOKENS, registry=registry,
-        ).labels(model)  # fmt: skip
-        self.request_latency = Histogram(
+            BETWEEN_TOKENS,
+        )
+        self.request_latency = seconds(
             "vllm:e2e_request_latency_seconds",
             "Seconds from a request's arrival to its answer's end.",
-            MODEL, buckets=WHOLE_REQUEST, registry=registry,
-        ).labels(model)  # fmt: skip
-        self.queue_time = Histogram(
+            WHOLE_REQUEST,
+        )
+        self.queue_time = seconds(
             "vllm:request_queue_time_seconds",
             "Seconds that a request waited for a place.",
-            MODEL, buckets=WHOLE_REQUEST, registry=registry,
-        ).labels(model)  # fmt: skip
+            WHOLE_REQUEST,
+        )
         success = Counter(
             "vllm:request_success",
             "Answers, by how they ended.",

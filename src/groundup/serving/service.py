@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from time import time
 from typing import Any
 
-from groundup.engine.request import Request
+from groundup.engine.request import EngineStats, Request
 from groundup.serving.admission import Admission
 from groundup.serving.answers import Answers
 from groundup.serving.api_error import ApiError
 from groundup.serving.chat_prompt import ChatPrompts
-from groundup.serving.engine_interface import AsyncEngine, EngineStats, ReportsStats
+from groundup.serving.engine_interface import AsyncEngine, ReportsStats
 from groundup.serving.metrics import Metrics
 
 __all__ = ["Admit", "Service", "ServiceSettings"]

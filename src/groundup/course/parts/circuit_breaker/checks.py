@@ -7,17 +7,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from groundup.course.grader.clock import Clock
 from groundup.course.grader.compare import CheckFailure, assert_equal, assert_raises
-
-
-class Clock:
-    """Time that moves when a check says so."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def calls(breaker: Any, *outcomes: bool) -> None:

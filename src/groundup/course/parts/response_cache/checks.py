@@ -10,20 +10,11 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from groundup.course.grader.clock import Clock
 from groundup.course.grader.compare import CheckFailure, assert_equal, assert_raises
 
 HELLO = [{"role": "user", "content": "Hello"}]
 GREEDY: dict[str, Any] = {"model": "small", "messages": HELLO, "temperature": 0}
-
-
-class Clock:
-    """Time that moves when a check says so."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Engine:

@@ -8,19 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from groundup.course.grader.clock import Clock
 from groundup.course.grader.compare import CheckFailure, assert_equal, assert_raises
 
 D = 8
-
-
-class Clock:
-    """Time that moves when a check says so."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def new(part: ModuleType, clock: Clock | None = None, **options: Any) -> Any:

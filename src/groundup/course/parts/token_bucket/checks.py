@@ -6,18 +6,9 @@ from fractions import Fraction
 from functools import partial
 from types import ModuleType
 
+from groundup.course.grader.clock import Clock
 from groundup.course.grader.compare import CheckFailure, assert_equal, assert_raises
 from groundup.errors import GroundupError
-
-
-class Clock:
-    """Time that moves when a check says so."""
-
-    def __init__(self, now: float = 0.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class ExactBucket:
