@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
@@ -219,13 +220,23 @@ def test_the_asynchronous_engine(loaded: LoadedModel) -> None:
     asyncio.run(run())
 
 
-def test_closing_ends_the_wait_for_a_vector(loaded: LoadedModel) -> None:
+class SlowToEnd(AsyncEngine):
+    """Its thread lives on for a while after the last order that it takes."""
+
+    def _run(self) -> None:
+        super()._run()
+        time.sleep(0.5)
+
+
+@pytest.mark.parametrize("kind", [AsyncEngine, SlowToEnd])
+def test_closing_ends_the_wait_for_a_vector(loaded: LoadedModel, kind: type[AsyncEngine]) -> None:
     async def run() -> None:
-        engine = AsyncEngine(loaded)
+        engine = kind(loaded)
         waiting = asyncio.create_task(engine.embed([(1,) * 500] * 200))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(engine.close)
         with pytest.raises(GroundupError, match="stopped"):
             await asyncio.wait_for(waiting, 60)
+        await engine.generate(Request((1, 2))).aclose()
 
     asyncio.run(run())

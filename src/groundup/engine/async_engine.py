@@ -43,6 +43,7 @@ class AsyncEngine:
         self._orders: deque[Callable[[], None]] = deque()  # for the engine's thread
         self._wake = threading.Condition()
         self._closing = False
+        self._ended = False  # known to the event loop, once all who waited have been told
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -84,7 +85,8 @@ class AsyncEngine:
                         raise token
         finally:
             del self._queues[key]
-            self._order(lambda: self._engine.cancel(key))
+            if not self._ended:
+                self._order(lambda: self._engine.cancel(key))
 
     async def embed(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """One vector of length 1 for each prompt; returns (n, dim)."""
@@ -133,7 +135,9 @@ class AsyncEngine:
             pass
 
     def _order(self, order: Callable[[], None]) -> None:
-        if not self._thread.is_alive():
+        # Whether the thread is alive would be another question: what it no longer reads while it
+        # ends, `_fail` answers, but only for those who were waiting by then.
+        if self._ended:
             raise GroundupError("the engine has stopped") from self._failure
         with self._wake:
             self._orders.append(order)
@@ -181,5 +185,6 @@ class AsyncEngine:
                 self._queues[key].put_nowait(reply)
 
     def _fail(self) -> None:
+        self._ended = True
         for queue in self._queues.values():
             queue.put_nowait(GroundupError("the engine has stopped"))
