@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from groundup.engine.request import Request, Token
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf
+from groundup.serving.app import create_app
+from groundup.serving.intake import IntakeSettings
 from groundup.serving.server import Server, ServerSettings, listen
-from groundup.serving.service import Service, ServiceSettings
+from groundup.serving.service import Service
 from groundup.tokenizers.from_gguf import tokenizer_from_gguf
 from groundup.tokenizers.tokenizer import Tokenizer
 
@@ -58,8 +60,8 @@ class InstantEngine:
 def serve(pipe: Connection, profile: bool) -> None:
     """Serve until told to end; then report processor seconds."""
     tokenizer = tokenizer_from_gguf(read_gguf(fetch("smollm2-135m-instruct")).metadata)
-    service = Service(InstantEngine(tokenizer), ServiceSettings(places=1024))
-    server = Server(service, ServerSettings(drain_deadline=1))
+    service = Service(InstantEngine(tokenizer), IntakeSettings(places=1024))
+    server = Server(create_app(service), service, ServerSettings(drain_deadline=1))
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
 

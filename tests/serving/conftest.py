@@ -19,9 +19,13 @@ from redis.asyncio import Redis
 
 from groundup.course.grader.clock import Clock
 from groundup.engine.request import EngineStats, FinishReason, Request, Token
+from groundup.serving.answer_cache import AnswerCache
+from groundup.serving.app import create_app
+from groundup.serving.callers import Callers
 from groundup.serving.engine_interface import AsyncEngine
+from groundup.serving.intake import IntakeSettings
 from groundup.serving.server import Server, ServerSettings, listen
-from groundup.serving.service import Service, ServiceSettings
+from groundup.serving.service import Service
 from groundup.tokenizers.added_tokens import AddedToken
 from groundup.tokenizers.byte_pair_encoding import byte_alphabet
 from groundup.tokenizers.chat_template import ChatTemplate
@@ -154,11 +158,15 @@ class Running:
 @contextmanager
 def run_server(
     engine: AsyncEngine,
-    settings: ServiceSettings | None = None,
+    settings: IntakeSettings | None = None,
     server_settings: ServerSettings | None = None,
+    callers: Callers | None = None,
+    cache: AnswerCache | None = None,
 ) -> Iterator[Running]:
-    service = Service(engine, settings or ServiceSettings())
-    server = Server(service, server_settings or ServerSettings(drain_deadline=0.2))
+    service = Service(engine, settings or IntakeSettings(), callers, cache)
+    server = Server(
+        create_app(service), service, server_settings or ServerSettings(drain_deadline=0.2)
+    )
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

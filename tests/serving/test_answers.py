@@ -8,7 +8,8 @@ import pytest
 from groundup.engine.request import Request
 from groundup.errors import GroundupError
 from groundup.serving.answers import Answers
-from groundup.serving.service import Service, ServiceSettings
+from groundup.serving.intake import IntakeSettings
+from groundup.serving.service import Service
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def engine(scripted_engine_class: Any) -> Any:
 
 
 def answers_of(engine: Any, n: int) -> tuple[Answers, Service]:
-    service = Service(engine, ServiceSettings())
+    service = Service(engine, IntakeSettings())
     return service.answers([Request((1, 2), max_tokens=50)] * n, ()), service
 
 

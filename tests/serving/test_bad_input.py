@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from groundup.serving.http_protocol import BoundedHttpProtocol
+from groundup.serving.intake import IntakeSettings
 from groundup.serving.server import ServerSettings
-from groundup.serving.service import ServiceSettings
 
 CHAT = "/v1/chat/completions"
 GOOD = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}]}
@@ -105,7 +105,7 @@ def chunks(size: int) -> Iterator[bytes]:
 
 
 def test_a_body_that_is_too_long(http: Any, engine: Any) -> None:
-    limit = ServiceSettings.max_body
+    limit = IntakeSettings.max_body
     for content in (b" " * (limit + 1), chunks(limit + 65_536)):  # with Content-Length and without
         response = http.post(CHAT, content=content)
         assert response.status_code == 413
@@ -148,7 +148,7 @@ def impatient(run_server: Any, new_engine: Any, monkeypatch: Any) -> Iterator[An
     monkeypatch.setattr(BoundedHttpProtocol, "head_deadline", 0.25)
     monkeypatch.setattr(BoundedHttpProtocol, "write_deadline", 0.25)
     settings = ServerSettings(drain_deadline=0.2, keep_alive=12)
-    with run_server(new_engine(), ServiceSettings(body_deadline=0.25), settings) as running:
+    with run_server(new_engine(), IntakeSettings(body_deadline=0.25), settings) as running:
         yield running
 
 

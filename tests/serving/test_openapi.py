@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from groundup.serving.app import create_app
+from groundup.serving.callers import Callers
+from groundup.serving.intake import IntakeSettings
 from groundup.serving.routes import ROUTES, ServedRoute
-from groundup.serving.service import Service, ServiceSettings
+from groundup.serving.service import Service
 
 POSITIVE = schemathesis.GenerationMode.POSITIVE
 
 
 @pytest.fixture(scope="module")
 def schema(scripted_engine_class: Any) -> Any:
-    app = create_app(Service(scripted_engine_class(context=300), ServiceSettings()))
+    app = create_app(Service(scripted_engine_class(context=300), IntakeSettings()))
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
@@ -85,7 +87,7 @@ def test_real_answers_fit_the_document(running: Any, engine: Any) -> None:
 
 
 def test_keys_are_in_the_document(run_server: Any, new_engine: Any) -> None:
-    with run_server(new_engine(), ServiceSettings(api_keys=("k",))) as running:
+    with run_server(new_engine(), callers=Callers(["k"])) as running:
         headers = {"authorization": "Bearer k"}
         document = httpx.get(f"{running.url}/openapi.json", headers=headers).json()
     assert document["paths"]["/v1/models"]["get"]["security"] == [{"key": []}]

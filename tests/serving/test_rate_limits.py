@@ -60,6 +60,8 @@ def test_bad_amounts_and_limits(clock: Clock, new_redis: Callable[[], Redis], sh
                 await limits.reserve("a", bad)
             with pytest.raises(ValueError, match=r"amount|no limit"):
                 await limits.refund("a", bad)
+            with pytest.raises(ValueError, match=r"amount|no limit"):
+                await limits.charge("a", bad)
         assert (await limits.reserve("a", {})).left == {"requests": 10.0, "tokens": 2000.0}
         for none in ({}, {"x": Limit(0.0, 1.0)}, {"x": Limit(1.0, float("inf"))}):
             with pytest.raises(ValueError, match=r"limit|must be positive"):
@@ -91,6 +93,10 @@ def test_redis_decides_as_memory_does(
             if rng.random() < 0.2:
                 await local.refund(name, amounts)
                 await shared.refund(name, amounts)
+                continue
+            if rng.random() < 0.1:  # they may owe tokens afterwards
+                await local.charge(name, amounts)
+                await shared.charge(name, amounts)
                 continue
             want, got = await local.reserve(name, amounts), await shared.reserve(name, amounts)
             assert got.wait == pytest.approx(want.wait, abs=2e-6)

@@ -163,4 +163,4 @@ def test_gateways_without_redis_need_not_have_it_installed() -> None:
     importing = {p.name for p in room.glob("*.py") if "from redis" in p.read_text()}
     assert importing == {"redis_connection.py"}
     users = {p.name for p in room.glob("*.py") if "redis_connection import" in p.read_text()}
-    assert users == {"rate_limits_redis.py", "response_cache_redis.py"}
+    assert users == {"budget_ledger_redis.py", "rate_limits_redis.py", "response_cache_redis.py"}

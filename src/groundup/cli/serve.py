@@ -51,8 +51,11 @@ def serve(
     swaps = install_swaps(find_workspace())
     fused = not swaps.parts  # a learner's parts run in the plain model
 
+    from groundup.serving.app import create_app
+    from groundup.serving.callers import Callers
+    from groundup.serving.intake import IntakeSettings
     from groundup.serving.server import Server, ServerSettings, listen
-    from groundup.serving.service import Service, ServiceSettings
+    from groundup.serving.service import Service
 
     listener = listen(host, port)  # before the model is loaded, which takes longer
 
@@ -60,10 +63,10 @@ def serve(
         from groundup.engine.async_engine import AsyncEngine
 
         async with AsyncEngine.start(model, fused=fused) as engine:
-            service = Service(engine, ServiceSettings(api_keys=keys))
+            service = Service(engine, IntakeSettings(), Callers(keys))
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"{engine.model_name} on http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
-            await Server(service, ServerSettings()).serve(sockets=[listener])
+            await Server(create_app(service), service, ServerSettings()).serve(sockets=[listener])
 
     try:
         uvloop.run(run())

@@ -13,6 +13,7 @@ from groundup.serving.answer_text import AnswerText, Piece
 from groundup.serving.api_error import ApiError
 from groundup.serving.engine_interface import AsyncEngine, TokenStream
 from groundup.serving.metrics import Metrics
+from groundup.serving.usage import count_tokens
 
 __all__ = ["Answers"]
 
@@ -154,8 +155,11 @@ class Answers:
 
     def _count(self) -> None:
         if generated := self.completion_tokens:
-            self._metrics.prompt_tokens.inc(sum(len(request.prompt) for request in self.requests))
+            prompts = sum(len(request.prompt) for request in self.requests)
+            self._metrics.prompt_tokens.inc(prompts)
             self._metrics.generation_tokens.inc(generated)
+            own = {id(request.prompt): len(request.prompt) for request in self.requests}
+            count_tokens(sum(own.values()) + generated)  # n answers share one prompt
 
 
 async def _ended(reader: asyncio.Task[None]) -> None:

@@ -1,5 +1,7 @@
 """The ASGI application: the routes, without anything between them and the server."""
 
+from functools import partial
+
 import msgspec
 from starlette.routing import Route, Router
 from starlette.types import Scope
@@ -18,15 +20,21 @@ def create_app(service: Service) -> Router:
     A router alone: Starlette's stack of middleware would cost each request more than its routing.
     Errors, keys and limits are the endpoints' own work.
     """
-    document = msgspec.json.encode(openapi_document(ROUTES, keys=bool(service.settings.api_keys)))
+    document = msgspec.json.encode(openapi_document(ROUTES, keys=service.callers.keyed))
 
-    async def openapi(_service: Service, _body: bytes, _scope: Scope) -> bytes:
+    async def openapi(_body: bytes, _scope: Scope) -> bytes:
         return document
 
     routes = [
         Route(
             route.path.replace("{id}", "{id:path}"),
-            Endpoint(service, route.handler, route.method, probe=route.probe),
+            Endpoint(
+                service,
+                partial(route.handler, service),
+                route.method,
+                probe=route.probe,
+                kept=route.kept,
+            ),
         )
         for route in ROUTES
     ]

@@ -21,10 +21,10 @@ from groundup.serving.chat_schema import (
     ToolCallsDelta,
 )
 from groundup.serving.chat_task import chat_task
-from groundup.serving.endpoint import EventStream
 from groundup.serving.events import DONE, error_event
 from groundup.serving.logprobs import ChatLogprobs, TokenLogprob, token_logprobs
 from groundup.serving.messages import CalledFunction, ToolCall
+from groundup.serving.reply import EventStream
 from groundup.serving.request_body import Decoder
 from groundup.serving.response_format import constraint_of
 from groundup.serving.sampling_fields import n_params

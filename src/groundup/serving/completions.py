@@ -14,9 +14,9 @@ from groundup.serving.answer_text import PlacedToken
 from groundup.serving.answers import Answers
 from groundup.serving.api_error import ApiError
 from groundup.serving.completion_schema import Completion, CompletionChoice, CompletionRequest
-from groundup.serving.endpoint import EventStream
 from groundup.serving.events import DONE, error_event, event
 from groundup.serving.logprobs import CompletionLogprobs, completion_logprobs
+from groundup.serving.reply import EventStream
 from groundup.serving.request_body import Decoder
 from groundup.serving.sampling_fields import MAX_ANSWERS, n_params
 from groundup.serving.service import Service

@@ -5,7 +5,7 @@ Dashboards and autoscalers for vLLM read them unchanged.
 
 from collections.abc import Callable, Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -33,9 +33,7 @@ class Metrics:
     """One server's metrics, in a registry of its own. The server's parts count; Prometheus reads.
 
     ``request_success`` counts answers by how they ended: stop, length, or abort for those whose
-    client left. ``errors`` counts requests by the status that refused or ended them; those that
-    failed within a stream, which had begun with status 200, count by the status that the failure
-    would have had.
+    client left.
     """
 
     def __init__(self, model: str, now: Callable[[], EngineStats]) -> None:
@@ -86,14 +84,7 @@ class Metrics:
         self.request_success = {
             reason: success.labels(model, reason) for reason in ("stop", "length", "abort")
         }
-        self.errors = Counter(
-            "groundup:request_errors", "Requests refused or failed.", ("status",), registry=registry
-        )
         registry.register(_Engine(model, now))
-
-    def text(self) -> bytes:
-        """All metrics, in Prometheus' text format."""
-        return generate_latest(self.registry)
 
 
 class _Engine(Collector):

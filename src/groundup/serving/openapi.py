@@ -17,7 +17,7 @@ ERRORS = {
     404: "There is no such model",
     408: "The body did not come in time",
     413: "The body is too long",
-    429: "Too many requests wait already",
+    429: "A limit or a budget is reached, or too many requests wait already",
     500: "The server failed",
     503: "The server is starting, shutting down or overloaded",
 }

@@ -4,10 +4,11 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from prometheus_client import generate_latest
 from starlette.types import Scope
 
-from groundup.serving.endpoint import Reply
-from groundup.serving.service import Service
+from groundup.serving.intake import Intake
+from groundup.serving.reply import Reply
 
 __all__ = ["Status", "health", "metrics", "ready"]
 
@@ -16,18 +17,18 @@ class Status(Struct):
     status: Literal["ok", "ready", "not ready"]
 
 
-async def health(_service: Service, _body: bytes, _scope: Scope) -> bytes:
+async def health(_intake: Intake, _body: bytes, _scope: Scope) -> bytes:
     """The process answers."""
     return msgspec.json.encode(Status("ok"))
 
 
-async def ready(service: Service, _body: bytes, _scope: Scope) -> Reply:
-    """Requests are taken: the model is loaded, and the server is not shutting down."""
-    if service.ready():
+async def ready(intake: Intake, _body: bytes, _scope: Scope) -> Reply:
+    """Requests are taken: a model is there, and the server is not shutting down."""
+    if intake.ready():
         return Reply(msgspec.json.encode(Status("ready")))
     return Reply(msgspec.json.encode(Status("not ready")), status=503)
 
 
-async def metrics(service: Service, _body: bytes, _scope: Scope) -> Reply:
+async def metrics(intake: Intake, _body: bytes, _scope: Scope) -> Reply:
     """Figures in Prometheus' text format."""
-    return Reply(service.metrics.text(), b"text/plain; version=1.0.0; charset=utf-8")
+    return Reply(generate_latest(intake.registry), b"text/plain; version=1.0.0; charset=utf-8")

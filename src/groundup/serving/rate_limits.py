@@ -3,12 +3,12 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from groundup.errors import GroundupError
 from groundup.serving.token_bucket import TokenBucket, take_all
 
-__all__ = ["Admission", "Limit", "RateLimits", "check_amounts"]
+__all__ = ["Admission", "Limit", "Limits", "RateLimits", "check_amounts"]
 
 
 class Limit(NamedTuple):
@@ -23,6 +23,16 @@ class Admission(NamedTuple):
 
     wait: float  # 0.0: it may, and its amounts are taken; else seconds until it could: Retry-After
     left: dict[str, float]  # of each limit, after this
+
+
+class Limits(Protocol):
+    """The buckets of each client, wherever they are."""
+
+    async def reserve(self, client: str, amounts: Mapping[str, float]) -> Admission: ...
+
+    async def refund(self, client: str, amounts: Mapping[str, float]) -> None: ...
+
+    async def charge(self, client: str, amounts: Mapping[str, float]) -> None: ...
 
 
 class RateLimits:
@@ -87,10 +97,21 @@ class RateLimits:
         Raises:
             ValueError: an amount is negative, or of no limit.
         """
-        check_amounts(self._limits, amounts, refund=True)
+        check_amounts(self._limits, amounts, settled=True)
         if buckets := self._clients.get(client):
             for name, n in amounts.items():
                 buckets[name].refund(n)
+
+    async def charge(self, client: str, amounts: Mapping[str, float]) -> None:
+        """Take what was used beyond what was reserved, whether it is there or not.
+
+        Raises:
+            ValueError: an amount is negative, or of no limit.
+        """
+        check_amounts(self._limits, amounts, settled=True)
+        if buckets := self._clients.get(client):
+            for name, n in amounts.items():
+                buckets[name].charge(n)
 
     def _buckets(self) -> dict[str, TokenBucket]:
         return {
@@ -99,9 +120,9 @@ class RateLimits:
 
 
 def check_amounts(
-    limits: Mapping[str, Limit], amounts: Mapping[str, float], *, refund: bool = False
+    limits: Mapping[str, Limit], amounts: Mapping[str, float], *, settled: bool = False
 ) -> None:
-    """Refuse amounts that no bucket could ever give (or, for a refund, take back).
+    """Refuse amounts that no bucket could ever give; settled ones are given or used already.
 
     Raises:
         ValueError: an amount is of no limit, negative, or not a number.
@@ -112,7 +133,7 @@ def check_amounts(
             raise ValueError(f"there is no limit {name!r}: there are {sorted(limits)}")
         if not n >= 0:
             raise ValueError(f"an amount of {name} must be at least 0, got {n}")
-        if n > limits[name].burst and not refund:
+        if n > limits[name].burst and not settled:
             raise GroundupError(
                 f"{n:g} {name} are asked for, and the limit admits at most "
                 f"{limits[name].burst:g} at once: ask for less"

@@ -12,8 +12,8 @@ __all__ = ["RedisRateLimits"]
 # any other command between. Numbers go out as text, since a Lua number would be cut to an integer.
 #
 # KEYS[1]  the client's hash
-# ARGV     the time in microseconds, or "" for Redis's own; "reserve" or "refund"; then for each
-#          limit: name, rate, burst, amount ("" where it is not asked of)
+# ARGV     the time in microseconds, or "" for Redis's own; "reserve", "refund" or "charge";
+#          then for each limit: name, rate, burst, amount ("" where it is not asked of)
 # returns  the wait in seconds, then what is left of each limit
 SCRIPT = """
 local function text(number) return string.format("%.17g", number) end
@@ -22,16 +22,17 @@ if not now then
   local time = redis.call("TIME")
   now = time[1] * 1000000 + time[2]
 end
-local refund = ARGV[2] == "refund"
+local refund, reserve = ARGV[2] == "refund", ARGV[2] == "reserve"
 local buckets, wait = {}, 0
 for i = 3, #ARGV, 4 do
   local bucket = {name = ARGV[i], rate = tonumber(ARGV[i + 1]), burst = tonumber(ARGV[i + 2])}
   bucket.amount = tonumber(ARGV[i + 3]) or 0
+  bucket.asked = reserve and ARGV[i + 3] ~= ""
   bucket.full_at = tonumber(redis.call("HGET", KEYS[1], bucket.name .. ":full_at") or now)
   bucket.taken = tonumber(redis.call("HGET", KEYS[1], bucket.name .. ":taken") or 0)
   local gained = math.max(0, now - bucket.full_at) / 1000000 * bucket.rate
   bucket.level = math.min(bucket.burst, bucket.burst + (gained - bucket.taken))
-  if not refund and bucket.level < bucket.amount then
+  if bucket.asked and bucket.level < bucket.amount then
     local late = math.max(0, bucket.full_at - now) / 1000000
     wait = math.max(wait, late + (bucket.amount - bucket.level) / bucket.rate + 0.000001)
   end
@@ -114,9 +115,17 @@ class RedisRateLimits:
 
     async def refund(self, client: str, amounts: Mapping[str, float]) -> None:
         """As `RateLimits.refund`; where Redis is down, it is lost."""
-        check_amounts(self._limits, amounts, refund=True)
+        check_amounts(self._limits, amounts, settled=True)
         try:
             await self._run("refund", client, amounts)
+        except RedisDown:
+            return
+
+    async def charge(self, client: str, amounts: Mapping[str, float]) -> None:
+        """As `RateLimits.charge`; where Redis is down, it is lost."""
+        check_amounts(self._limits, amounts, settled=True)
+        try:
+            await self._run("charge", client, amounts)
         except RedisDown:
             return
 
@@ -125,7 +134,7 @@ class RedisRateLimits:
         args: list[str | float] = [now, mode]
         for name, limit in self._limits.items():
             args += [name, repr(float(limit.rate)), repr(float(limit.burst))]
-            args.append(repr(float(amounts.get(name, 0))))
+            args.append(repr(float(amounts[name])) if name in amounts else "")
         keys = [self._prefix + client]
         reply = await self._connection.run(lambda _: self._script(keys=keys, args=args))
         return [float(number) for number in reply]

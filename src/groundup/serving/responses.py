@@ -14,7 +14,6 @@ from groundup.engine.sampler import SamplingParams
 from groundup.serving.answers import Answers
 from groundup.serving.api_error import ApiError
 from groundup.serving.chat_task import chat_task
-from groundup.serving.endpoint import EventStream
 from groundup.serving.messages import (
     AssistantMessage,
     CalledFunction,
@@ -26,6 +25,7 @@ from groundup.serving.messages import (
     ToolMessage,
     UserMessage,
 )
+from groundup.serving.reply import EventStream
 from groundup.serving.request_body import Decoder
 from groundup.serving.response_format import JsonObjectFormat, TextFormat
 from groundup.serving.response_output import ResponseOutput

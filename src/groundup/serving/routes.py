@@ -1,18 +1,22 @@
 """Every path that the server answers, with what it takes and gives."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.types import Scope
+
+from groundup.serving.answer_cache import Answer
 from groundup.serving.chat_completions import chat_completions
 from groundup.serving.chat_schema import ChatCompletion, ChatRequest
 from groundup.serving.completion_schema import Completion, CompletionRequest
 from groundup.serving.completions import completions
 from groundup.serving.embeddings import Embeddings, EmbeddingsRequest, embeddings
-from groundup.serving.endpoint import Handler
 from groundup.serving.model_list import Model, ModelList, list_models, show_model
 from groundup.serving.probes import Status, health, metrics, ready
 from groundup.serving.responses import responses
 from groundup.serving.responses_schema import Response, ResponsesRequest
+from groundup.serving.service import Service
 from groundup.serving.tokenization import (
     Detokenized,
     DetokenizeRequest,
@@ -31,11 +35,12 @@ class ServedRoute:
 
     path: str  # {id} stands for the rest of the path
     method: str
-    handler: Handler
+    handler: Callable[[Service, bytes, Scope], Awaitable[Answer]]
     summary: str
     response: Any  # the type of its JSON; str is plain text
     request: Any = None  # the type of the JSON body
     streams: bool = False  # the body's "stream" asks for server-sent events
+    kept: bool = False  # answers may be kept, and told again
     probe: bool = False  # answered without a key, and while the server is not ready
 
 
@@ -48,6 +53,7 @@ ROUTES = (
         ChatCompletion,
         ChatRequest,
         streams=True,
+        kept=True,
     ),
     ServedRoute(
         "/v1/completions",
@@ -57,6 +63,7 @@ ROUTES = (
         Completion,
         CompletionRequest,
         streams=True,
+        kept=True,
     ),
     ServedRoute(
         "/v1/responses",
@@ -66,6 +73,7 @@ ROUTES = (
         Response,
         ResponsesRequest,
         streams=True,
+        kept=True,
     ),
     ServedRoute(
         "/v1/embeddings",
@@ -74,6 +82,7 @@ ROUTES = (
         "A vector for each text",
         Embeddings,
         EmbeddingsRequest,
+        kept=True,
     ),
     ServedRoute("/v1/models", "GET", list_models, "The models that are served", ModelList),
     ServedRoute("/v1/models/{id}", "GET", show_model, "One model", Model),

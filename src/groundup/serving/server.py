@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from groundup.errors import GroundupError
-from groundup.serving.app import create_app
 from groundup.serving.http_protocol import BoundedHttpProtocol
-from groundup.serving.service import Service
+from groundup.serving.intake import Intake
 
 __all__ = ["Server", "ServerSettings", "listen"]
 
@@ -56,12 +56,17 @@ class Server(uvicorn.Server):
     is not finished at the deadline is cancelled, and its client told so.
     """
 
-    def __init__(self, service: Service, settings: ServerSettings) -> None:
-        self._service = service
+    def __init__(self, app: ASGIApp, intake: Intake, settings: ServerSettings) -> None:
+        """Arguments:
+        app: the routes.
+        intake: what they share. It is entered for as long as the server runs.
+        settings: of connections and of the end.
+        """
+        self._intake = intake
         self._drain_deadline = settings.drain_deadline
         super().__init__(
             uvicorn.Config(
-                create_app(service),
+                app,
                 loop="uvloop",
                 http=BoundedHttpProtocol,
                 ws="none",
@@ -75,9 +80,14 @@ class Server(uvicorn.Server):
             )
         )
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to end."""
+        async with self._intake:
+            await super().serve(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """What SIGTERM and SIGINT do: the first of them begins to drain."""
-        self._service.draining = True
+        self._intake.draining = True
         super().handle_exit(sig, frame)
 
     @contextmanager
@@ -94,11 +104,11 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then close."""
-        self._service.draining = True
+        self._intake.draining = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._drain_deadline
-        while self._service.in_flight and loop.time() < deadline and not self.force_exit:
+        while self._intake.in_flight and loop.time() < deadline and not self.force_exit:
             await asyncio.sleep(POLL)
-        if self._service.in_flight:
-            self._service.cancel()
+        if self._intake.in_flight:
+            self._intake.cancel()
         await super().shutdown(sockets)

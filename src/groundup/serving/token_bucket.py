@@ -73,9 +73,7 @@ class TokenBucket:
         level = self._level(now)
         if level < n:
             return False
-        if level >= self._burst:
-            self._full_at, self._taken = max(now, self._full_at), 0.0
-        self._taken += n
+        self._remove(n, now, level)
         return True
 
     def wait(self, n: float = 1) -> float:
@@ -118,6 +116,28 @@ class TokenBucket:
         if not n >= 0:
             raise ValueError(f"a refund must be at least 0, got {n}")
         self._taken -= n  # beyond the burst it is lost at the next `take`, as a rest is
+
+    def charge(self, n: float) -> None:
+        """Take n tokens out even if they are not there: what an answer used beyond its reserve.
+
+        The bucket then owes what it lacked: ``available`` is 0 until that is gained, and `wait`
+        counts it in.
+
+        Args:
+            n: at least 0, and it may exceed ``burst``.
+
+        Raises:
+            ValueError: n is negative or not a number.
+        """
+        if not n >= 0:
+            raise ValueError(f"a charge must be at least 0, got {n}")
+        now = self._clock()
+        self._remove(n, now, self._level(now))
+
+    def _remove(self, n: float, now: float, level: float) -> None:
+        if level >= self._burst:
+            self._full_at, self._taken = max(now, self._full_at), 0.0
+        self._taken += n
 
     def _level(self, now: float) -> float:
         gained = max(0.0, now - self._full_at) * self._rate

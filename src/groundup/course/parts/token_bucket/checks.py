@@ -209,6 +209,26 @@ def check_refund(part: ModuleType) -> None:
     near(other.available, 100.0, "available after take(30) and refund(30) at one instant")
 
 
+def check_charge(part: ModuleType) -> None:
+    """A charge takes what is not there: the bucket owes it, and waits are longer"""
+    clock = Clock(3.0)
+    bucket = part.TokenBucket(10.0, 100.0, clock=clock)
+    bucket.charge(130)
+    near(bucket.available, 0.0, "available after charge(130) with a burst of 100")
+    near(bucket.wait(0), 3.0, "wait(0) with 30 owed at 10 tokens a second")
+    near(bucket.wait(20), 5.0, "wait(20) with 30 owed at 10 tokens a second")
+    assert_equal(bucket.take(), False, "take with 30 owed")
+    clock.now = 7.0
+    near(bucket.available, 10.0, "available 4 s after 30 were owed")
+    bucket.charge(4)
+    near(bucket.available, 6.0, "available after charge(4) of 10")
+    clock.now = 1000.0
+    bucket.charge(30)
+    near(bucket.available, 70.0, "available after charge(30), when it had long been full")
+    bucket.charge(0)
+    near(bucket.available, 70.0, "available after charge(0)")
+
+
 def check_take_all(part: ModuleType) -> None:
     """take_all takes from every bucket, or from none and tells the longest wait"""
     clock = Clock(1.0)
@@ -284,7 +304,7 @@ def check_bad_numbers(part: ModuleType) -> None:
         assert_raises(ValueError, partial(part.TokenBucket, 1.0, bad), f"the burst is {bad}")
     bucket = part.TokenBucket(1.0, 5.0, clock=clock)
     for n in (-1.0, nan):
-        for method in ("take", "wait", "refund"):
+        for method in ("take", "wait", "refund", "charge"):
             assert_raises(ValueError, partial(getattr(bucket, method), n), f"{method} gets {n}")
     for method in ("take", "wait"):
         call = partial(getattr(bucket, method), 5.5)

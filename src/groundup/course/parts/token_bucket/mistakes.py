@@ -61,6 +61,22 @@ MISTAKES: dict[str, tuple[str, str]] = {
         'if not n >= 0:\n            raise ValueError(f"a refund',
         'if n != n:\n            raise ValueError(f"a refund',
     ),
+    "a charge takes only what is there": (
+        "self._remove(n, now, self._level(now))",
+        "self._remove(min(n, self._level(now)), now, self._level(now))",
+    ),
+    "a charge of more than is there is refused": (
+        "self._remove(n, now, self._level(now))",
+        "self._level(now) >= n and self._remove(n, now, self._level(now))",
+    ),
+    "a charge comes after a long rest": (
+        "self._remove(n, now, self._level(now))",
+        "self._remove(n, now, 0.0)",
+    ),
+    "a negative charge is taken": (
+        'if not n >= 0:\n            raise ValueError(f"a charge',
+        'if n != n:\n            raise ValueError(f"a charge',
+    ),
     "more than the burst waits for ever": ("if n > self._burst:", "if False:"),
     "nothing is asked of rate and burst": ("if not 0 < value < math.inf:", "if value == 0:"),
     "NaN is taken": (
