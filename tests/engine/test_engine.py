@@ -10,9 +10,14 @@ import torch
 
 from groundup.engine.async_engine import AsyncEngine
 from groundup.engine.engine import Engine
+from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.generate import generate
+from groundup.engine.paged_cache import PagedCache
+from groundup.engine.plain_llama import PlainLlama
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampler import SamplingParams
+from groundup.engine.scheduler import Chunk
+from groundup.engine.sequence import Sequence
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.load import LoadedModel, load_model
@@ -105,6 +110,22 @@ def test_answers_equal_those_of_the_plain_loop(options: dict[str, Any], fused: b
             assert got == (expected[: len(got)] if key in cancelled else expected), key
     assert preemptions > 0
     assert hits > 0
+
+
+@pytest.mark.parametrize("reader", [FusedLlama, PlainLlama])
+def test_as_many_outputs_as_a_chunk_wants(reader: type[FusedLlama | PlainLlama]) -> None:
+    model = model_of()
+    drawn = random.Random(0)
+    texts = [[drawn.randrange(97) for _ in range(n)] for n in (7, 60, 9)]
+    cache = PagedCache(model.config, 20, 8)
+    sequences = [Sequence(text, len(text), len(text) + 1) for text in texts]
+    for sequence, block in zip(sequences, (0, 2, 10), strict=True):
+        sequence.blocks = list(range(block, block + 8))
+    chunks = [Chunk(s, len(s.tokens), outputs=n) for s, n in zip(sequences, (3, 1, 9), strict=True)]
+    got = reader(model, cache).read(chunks)
+    with torch.inference_mode():
+        rows = [model(torch.tensor([c.sequence.tokens]))[0, -c.outputs :] for c in chunks]
+    torch.testing.assert_close(got, torch.cat(rows), rtol=1e-4, atol=1e-4)
 
 
 def test_bfloat16_logits_are_near_those_in_float32() -> None:

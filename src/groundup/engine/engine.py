@@ -8,10 +8,11 @@ from torch import Tensor
 
 from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.generate import room_for_answer
-from groundup.engine.paged_cache import BlockView, PagedCache
+from groundup.engine.paged_cache import PagedCache
+from groundup.engine.plain_llama import PlainLlama
 from groundup.engine.request import Constraint, FinishReason, Request, Token
 from groundup.engine.sampler import Sampler
-from groundup.engine.scheduler import Chunk, Scheduler
+from groundup.engine.scheduler import Scheduler
 from groundup.engine.sequence import Sequence
 from groundup.engine.structured_output import Matcher, StructuredOutput
 from groundup.errors import GroundupError
@@ -55,8 +56,8 @@ class Engine:
         Args:
             model: on the device to compute on.
             tokenizer: for constraints; without it, requests with one are refused.
-            fused: on a CPU, read batches with `FusedLlama`; False runs the model's own modules,
-                sequence by sequence, as a learner's parts need it.
+            fused: on a CPU, read batches with `FusedLlama`; False takes `PlainLlama`, as a
+                learner's parts need it.
             positions: rounded up to whole blocks.
             block_size, token_budget, max_sequences: as `Scheduler` takes them.
         """
@@ -64,7 +65,9 @@ class Engine:
         blocks = -(-positions // block_size)
         self._model = model
         self._cache = PagedCache(model.config, blocks, block_size, model.dtype, device)
-        self._fused = FusedLlama(model, self._cache) if fused and device.type == "cpu" else None
+        self._reader = (FusedLlama if fused and device.type == "cpu" else PlainLlama)(
+            model, self._cache
+        )
         self.scheduler = Scheduler(
             blocks, block_size, token_budget=token_budget, max_sequences=max_sequences
         )
@@ -124,7 +127,7 @@ class Engine:
             if sequence.read == sequence.cached and len(sequence.tokens) == sequence.prompt_length:
                 self.prompt_tokens += sequence.prompt_length
                 self.cached_tokens += sequence.cached
-        logits = self._read(batch)
+        logits = self._reader.read(batch)
         tokens: list[tuple[int, Token]] = []
         for row, chunk in enumerate(batch):
             self.scheduler.advance(chunk)
@@ -152,22 +155,6 @@ class Engine:
         if self._forms is None:
             raise GroundupError("this engine has no tokenizer, which constraints need")
         return self._forms.compile(constraint)
-
-    @torch.inference_mode()
-    def _read(self, batch: list[Chunk]) -> Tensor:
-        """Logits (chunks, vocabulary) of each chunk's last token, float32."""
-        if self._fused is not None:
-            fused: Tensor = self._fused.read(batch)
-            return fused
-        rows = []
-        for chunk in batch:
-            sequence = chunk.sequence
-            view = BlockView(self._cache, sequence.blocks, sequence.read)
-            ids = sequence.tokens[sequence.read : sequence.read + chunk.count]
-            device = self._model.embed_tokens.weight.device
-            hidden = self._model.hidden(torch.tensor([ids], device=device), view, outputs=1)
-            rows.append(self._model.logits(hidden)[0, 0].float())
-        return torch.stack(rows)
 
     def _choose(self, answer: _Answer, logits: Tensor) -> Token:
         request, sequence = answer.request, answer.sequence

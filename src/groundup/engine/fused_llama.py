@@ -67,7 +67,8 @@ class FusedLlama:
         """Read a batch; its keys and values go to the cache.
 
         Returns:
-            The logits (chunks, vocabulary) of each chunk's last token, float32.
+            The logits (outputs, vocabulary) of each chunk's last ``outputs`` tokens, chunk after
+            chunk, float32.
         """
         config, cache = self.config, self.cache
         size = cache.block_size
@@ -83,7 +84,10 @@ class FusedLlama:
             tokens += sequence.tokens[start : start + chunk.count]
             positions += range(start, start + chunk.count)
         counts = np.array([chunk.count for chunk in batch])
-        last = np.cumsum(counts) - 1
+        ends = np.cumsum(counts)
+        last = np.concatenate(
+            [np.arange(end - chunk.outputs, end) for end, chunk in zip(ends, batch, strict=True)]
+        )
         place = np.array(positions)
         chunk_of = np.repeat(np.arange(len(batch)), counts)
         slot = tables[chunk_of, place // size] * size + place % size

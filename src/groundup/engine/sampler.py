@@ -73,9 +73,14 @@ class Sampler:
         self._bias = torch.tensor([bias for _, bias in params.logit_bias], dtype=torch.float32)
 
     def __call__(self, logits: Tensor, previous: Tensor) -> int:
-        """The next token id, from scores (V,) and the ids before it (N,).
+        """The next token id, from scores (V,) and the ids before it (N,): see `scores`."""
+        scores = self.scores(logits, previous)
+        return draw(scores, self.generator) if self.params.temperature else int(scores.argmax())
 
-        Where nothing is penalised (`SamplingParams.penalises`), those ids are not looked at.
+    def scores(self, logits: Tensor, previous: Tensor) -> Tensor:
+        """What the next token is drawn from, by its softmax, or greedily is the highest of; (V,).
+
+        Where nothing is penalised (`SamplingParams.penalises`), ``previous`` is not looked at.
 
         Penalties and bias first, then temperature, then top-k, top-p and min-p, each on what the
         one before it kept.
@@ -98,7 +103,7 @@ class Sampler:
             bias = self._bias.to(logits.device, logits.dtype)
             logits = logits.index_add(0, self._biased.to(logits.device), bias)
         if params.temperature == 0:
-            return int(logits.argmax())
+            return logits
         logits = logits.float() / params.temperature
         if params.top_k:
             logits = top_k(logits, params.top_k)
@@ -106,4 +111,4 @@ class Sampler:
             logits = top_p(logits, params.top_p)
         if params.min_p:
             logits = min_p(logits, params.min_p)
-        return draw(logits, self.generator)
+        return logits

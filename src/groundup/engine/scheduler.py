@@ -16,6 +16,7 @@ class Chunk:
 
     sequence: Sequence
     count: int
+    outputs: int = 1  # of its last tokens, for how many the engine wants what may come next
 
 
 class Scheduler:
