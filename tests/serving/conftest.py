@@ -15,6 +15,7 @@ import openai
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from numpy.typing import NDArray
+from opentelemetry.trace import Tracer
 from redis.asyncio import Redis
 
 from groundup.course.grader.clock import Clock
@@ -162,10 +163,11 @@ def run_server(
     server_settings: ServerSettings | None = None,
     callers: Callers | None = None,
     cache: AnswerCache | None = None,
+    tracer: Tracer | None = None,
 ) -> Iterator[Running]:
     service = Service(engine, settings or IntakeSettings(), callers, cache)
     server = Server(
-        create_app(service), service, server_settings or ServerSettings(drain_deadline=0.2)
+        create_app(service, tracer), service, server_settings or ServerSettings(drain_deadline=0.2)
     )
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([listener],))

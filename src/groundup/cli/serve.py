@@ -1,11 +1,14 @@
 """``groundup serve``: a model behind OpenAI's HTTP interface."""
 
 import ipaddress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from groundup.errors import GroundupError
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 __all__ = ["serve"]
 
@@ -56,20 +59,22 @@ def serve(
     from groundup.serving.intake import IntakeSettings
     from groundup.serving.server import Server, ServerSettings, listen
     from groundup.serving.service import Service
+    from groundup.serving.traces import tracing
 
     listener = listen(host, port)  # before the model is loaded, which takes longer
 
-    async def run() -> None:
+    async def run(tracer: "Tracer | None") -> None:
         from groundup.engine.async_engine import AsyncEngine
 
         async with AsyncEngine.start(model, fused=fused) as engine:
             service = Service(engine, IntakeSettings(), Callers(keys))
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"{engine.model_name} on http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
-            await Server(create_app(service), service, ServerSettings()).serve(sockets=[listener])
+            await Server(create_app(service, tracer), service, ServerSettings()).serve(sockets=[listener])
 
     try:
-        uvloop.run(run())
+        with tracing() as tracer:
+            uvloop.run(run(tracer))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     finally:

@@ -13,6 +13,7 @@ from groundup.serving.answer_text import AnswerText, Piece
 from groundup.serving.api_error import ApiError
 from groundup.serving.engine_interface import AsyncEngine, TokenStream
 from groundup.serving.metrics import Metrics
+from groundup.serving.traces import current_trace
 from groundup.serving.usage import count_tokens
 
 __all__ = ["Answers"]
@@ -47,6 +48,9 @@ class Answers:
         self._last_token = [0.0] * len(requests)
         self._first_token = [0.0] * len(requests)
         self._open = set(range(len(requests)))
+        self._trace = current_trace.get()
+        if self._trace is not None:
+            self._trace.asked(requests)
 
     @property
     def completion_tokens(self) -> int:
@@ -60,7 +64,10 @@ class Answers:
             ApiError: there is no place for the request, or the engine refuses it.
         """
         places = await self._admission.enter(len(self.requests))
-        self._metrics.queue_time.observe(perf_counter() - self._arrival)
+        waited = perf_counter() - self._arrival
+        self._metrics.queue_time.observe(waited)
+        if self._trace is not None:
+            self._trace.admitted(waited)
         streams: list[TokenStream] = []
         try:
             streams += [self._engine.generate(request) for request in self.requests]
@@ -132,6 +139,8 @@ class Answers:
             self._first_token[i] = now
             metrics.time_to_first_token.observe(now - self._arrival)
             latencies -= 1
+            if self._trace is not None:
+                self._trace.first_token(i, now - self._arrival)
         for _ in range(latencies):
             metrics.inter_token_latency.observe((now - self._last_token[i]) / len(tokens))
         self._last_token[i] = now
@@ -148,6 +157,8 @@ class Answers:
     def _complete(self, i: int, reason: Literal["stop", "length"]) -> None:
         self._open.discard(i)
         self._metrics.request_success[reason].inc()
+        if self._trace is not None:
+            self._trace.finished(i, reason)
         self._metrics.request_latency.observe(self._last_token[i] - self._arrival)
         if (tokens := self._texts[i].tokens) > 1:
             average = (self._last_token[i] - self._first_token[i]) / (tokens - 1)
@@ -160,6 +171,8 @@ class Answers:
             self._metrics.generation_tokens.inc(generated)
             own = {id(request.prompt): len(request.prompt) for request in self.requests}
             count_tokens(sum(own.values()) + generated)  # n answers share one prompt
+            if self._trace is not None:
+                self._trace.used(sum(own.values()), generated)
 
 
 async def _ended(reader: asyncio.Task[None]) -> None:

@@ -1,21 +1,28 @@
 """The ASGI application: the routes, without anything between them and the server."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.routing import Route, Router
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from groundup.serving.endpoint import Endpoint, not_found
 from groundup.serving.openapi import openapi_document
 from groundup.serving.routes import ROUTES
 from groundup.serving.service import Service
+from groundup.serving.traces import Traced
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 __all__ = ["create_app"]
 
 
-def create_app(service: Service) -> Router:
+def create_app(service: Service, tracer: "Tracer | None" = None) -> Router:
     """The application that serves one engine.
+
+    ``tracer`` makes a span of each request to its model; see `traces.tracing`.
 
     A router alone: Starlette's stack of middleware would cost each request more than its routing.
     Errors, keys and limits are the endpoints' own work.
@@ -25,18 +32,14 @@ def create_app(service: Service) -> Router:
     async def openapi(_body: bytes, _scope: Scope) -> bytes:
         return document
 
-    routes = [
-        Route(
-            route.path.replace("{id}", "{id:path}"),
-            Endpoint(
-                service,
-                partial(route.handler, service),
-                route.method,
-                probe=route.probe,
-                kept=route.kept,
-            ),
+    routes = []
+    for route in ROUTES:
+        handler = partial(route.handler, service)
+        endpoint: ASGIApp = Endpoint(
+            service, handler, route.method, probe=route.probe, kept=route.kept
         )
-        for route in ROUTES
-    ]
+        if tracer is not None and route.operation is not None:
+            endpoint = Traced(endpoint, route.path, route.operation, tracer)
+        routes.append(Route(route.path.replace("{id}", "{id:path}"), endpoint))
     routes.append(Route("/openapi.json", Endpoint(service, openapi, "GET")))
     return Router(routes, redirect_slashes=False, default=not_found(service))

@@ -14,6 +14,7 @@ from groundup.serving.completion_schema import Id
 from groundup.serving.request_body import Decoder
 from groundup.serving.service import Service
 from groundup.serving.texts_or_ids import prompts_of
+from groundup.serving.traces import current_trace
 from groundup.serving.usage import count_tokens
 
 __all__ = ["Embeddings", "EmbeddingsRequest", "embeddings"]
@@ -67,6 +68,8 @@ async def embeddings(service: Service, body: bytes, _scope: Scope) -> bytes:
         service.admission.leave(places)
     tokens = sum(map(len, prompts))
     service.metrics.prompt_tokens.inc(tokens)
+    if (trace := current_trace.get()) is not None:
+        trace.used(tokens)
     count_tokens(tokens)
     data = [
         Embedding(

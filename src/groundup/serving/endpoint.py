@@ -14,6 +14,7 @@ from groundup.serving.api_keys import ApiKey
 from groundup.serving.intake import Intake
 from groundup.serving.reply import JSON, STREAM_HEADERS, EventStream, Headers, Reply
 from groundup.serving.request_body import ClientGoneError, read_body
+from groundup.serving.traces import current_trace
 from groundup.serving.usage import Spent, estimated_tokens, spending
 
 __all__ = ["Endpoint", "Handler", "not_found"]
@@ -216,6 +217,7 @@ class Endpoint:
         headers = [*STREAM_HEADERS, *stream.headers, *headers]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         last = b""
+        failure: ApiError | None = None
         try:
             while True:
                 await send({"type": "http.response.body", "body": event, "more_body": True})
@@ -227,15 +229,15 @@ class Endpoint:
             if task is None or not self._intake.cancelled:
                 raise
             task.uncancel()
-            self._intake.errors.labels("503").inc()
-            last = error_event(shutting_down())
+            failure = shutting_down()
         except ApiError as error:
-            self._intake.errors.labels(str(error.status)).inc()
-            last = error_event(error)
+            failure = error
         except Exception:
             logger.exception("a stream failed")
-            self._intake.errors.labels("500").inc()
-            last = error_event(internal_error())
+            failure = internal_error()
+        if failure is not None:
+            count_error(self._intake, failure)
+            last = error_event(failure)
         await send({"type": "http.response.body", "body": last})
 
 
@@ -247,8 +249,14 @@ def shutting_down() -> ApiError:
     return ApiError(503, "the server is shutting down: ask again", retry_after=1, close=True)
 
 
-async def send_error(intake: Intake, error: ApiError, send: Send) -> None:
+def count_error(intake: Intake, error: ApiError) -> None:
     intake.errors.labels(str(error.status)).inc()
+    if (trace := current_trace.get()) is not None:
+        trace.failed(str(error.status), error.message)
+
+
+async def send_error(intake: Intake, error: ApiError, send: Send) -> None:
+    count_error(intake, error)
     headers = [(b"content-type", JSON), *error.headers()]
     await send_body(error.status, headers, error.body(), send)
 

@@ -42,6 +42,7 @@ class ServedRoute:
     streams: bool = False  # the body's "stream" asks for server-sent events
     kept: bool = False  # answers may be kept, and told again
     probe: bool = False  # answered without a key, and while the server is not ready
+    operation: str | None = None  # OpenTelemetry's name for what a model does here
 
 
 ROUTES = (
@@ -54,6 +55,7 @@ ROUTES = (
         ChatRequest,
         streams=True,
         kept=True,
+        operation="chat",
     ),
     ServedRoute(
         "/v1/completions",
@@ -64,6 +66,7 @@ ROUTES = (
         CompletionRequest,
         streams=True,
         kept=True,
+        operation="text_completion",
     ),
     ServedRoute(
         "/v1/responses",
@@ -74,6 +77,7 @@ ROUTES = (
         ResponsesRequest,
         streams=True,
         kept=True,
+        operation="chat",
     ),
     ServedRoute(
         "/v1/embeddings",
@@ -83,6 +87,7 @@ ROUTES = (
         Embeddings,
         EmbeddingsRequest,
         kept=True,
+        operation="embeddings",
     ),
     ServedRoute("/v1/models", "GET", list_models, "The models that are served", ModelList),
     ServedRoute("/v1/models/{id}", "GET", show_model, "One model", Model),

@@ -12,6 +12,7 @@ from groundup.serving.chat_prompt import ChatPrompts
 from groundup.serving.engine_interface import AsyncEngine, ReportsStats
 from groundup.serving.intake import Intake, IntakeSettings
 from groundup.serving.metrics import Metrics
+from groundup.serving.traces import current_trace
 
 __all__ = ["Service"]
 
@@ -38,7 +39,10 @@ class Service(Intake):
 
     def check_model(self, name: str) -> None:
         """Raises: ApiError (404) for a model that is not served."""
-        if name != self.engine.model_name:
+        served = name == self.engine.model_name
+        if (trace := current_trace.get()) is not None:
+            trace.model(name, served=served)
+        if not served:
             raise ApiError(
                 404,
                 f"the model {name!r} is not served here, expected {self.engine.model_name!r}",
