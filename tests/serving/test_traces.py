@@ -146,7 +146,8 @@ def test_streams(server: Server, path: str, body: Any, operation: str) -> None:
     assert found["http.route"] == path
     assert found["gen_ai.usage.output_tokens"] == len(server.engine.text) + 1  # its end
     first = found["gen_ai.response.time_to_first_chunk"]
-    assert found["gen_ai.latency.time_to_first_token"] <= first < found["gen_ai.latency.e2e"]
+    assert found["gen_ai.latency.time_to_first_token"] <= first
+    assert found["gen_ai.latency.e2e"] - first > 0.02  # of the 0.026 that the engine sleeps
 
 
 def test_several_answers(server: Server) -> None:
