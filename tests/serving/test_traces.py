@@ -20,7 +20,9 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
 from groundup.errors import GroundupError
+from groundup.serving.answer_cache import AnswerCache
 from groundup.serving.intake import IntakeSettings
+from groundup.serving.response_cache import ResponseCache
 from groundup.serving.traces import tracing
 
 CHAT = "/v1/chat/completions"
@@ -175,6 +177,24 @@ def test_embeddings(server: Server) -> None:
     assert span.name == "embeddings scripted"
     assert attributes(span)["gen_ai.usage.input_tokens"] == usage["prompt_tokens"] == 5
     assert "gen_ai.usage.output_tokens" not in attributes(span)
+
+
+def test_a_kept_answer(
+    server: Server, exporter: InMemorySpanExporter, module_server: Any, scripted_engine_class: Any
+) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("tests")
+    cache = AnswerCache(ResponseCache(max_bytes=10_000, ttl=60))
+    with module_server(scripted_engine_class(), cache=cache, tracer=tracer) as running:
+        kept = Server(running, exporter, server._wait_until)
+        body = GOOD | {"temperature": 0}
+        outcomes = []
+        for _ in range(2):
+            assert kept.post(CHAT, body).status_code == 200
+            found = attributes(kept.span())
+            outcomes.append((found["groundup.answer_cache"], "gen_ai.usage.input_tokens" in found))
+    assert outcomes == [("miss", True), ("hit", False)]
 
 
 def test_what_is_not_for_the_model_has_no_span(

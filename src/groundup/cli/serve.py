@@ -70,7 +70,9 @@ def serve(
             service = Service(engine, IntakeSettings(), Callers(keys))
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"{engine.model_name} on http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
-            await Server(create_app(service, tracer), service, ServerSettings()).serve(sockets=[listener])
+            await Server(create_app(service, tracer), service, ServerSettings()).serve(
+                sockets=[listener]
+            )
 
     try:
         with tracing() as tracer:

@@ -28,7 +28,6 @@ __all__ = ["RequestTrace", "Traced", "current_trace", "tracing"]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-CACHE_HEADER = OUTCOME_HEADERS["hit"][0][0]
 LONGEST_NAME = 200  # characters of a model's name, which callers choose
 
 # Of the HTTP request that the running task answers; None where it is not traced.
@@ -150,7 +149,7 @@ class RequestTrace:
             self._span.set_attribute("http.response.status_code", message["status"])
             headers = dict(message["headers"])
             self._streams = headers[b"content-type"].startswith(b"text/event-stream")
-            if (outcome := headers.get(CACHE_HEADER)) is not None:
+            if (outcome := headers.get(b"x-groundup-cache")) is not None:
                 self._span.set_attribute("groundup.answer_cache", outcome.decode())
             if self._streams:
                 self._span.set_attribute("gen_ai.request.stream", True)
