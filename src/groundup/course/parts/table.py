@@ -122,6 +122,13 @@ PARTS: dict[str, Part] = {
             summary="Repetition penalty, top-k, top-p, min-p and the draw",
         ),
         Part(
+            "speculative-verification",
+            "groundup.engine.speculative_verification",
+            minutes=45,
+            summary="Drafted tokens that leave no trace in the text",
+            needs=("sampling",),
+        ),
+        Part(
             "byte-pair-encoding",
             "groundup.tokenizers.byte_pair_encoding",
             minutes=75,
