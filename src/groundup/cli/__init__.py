@@ -8,6 +8,7 @@ import typer
 from groundup import __version__
 from groundup.cli.chat import chat
 from groundup.cli.course import course_commands
+from groundup.cli.deploy import deploy_app
 from groundup.cli.models import models_app
 from groundup.cli.serve import serve
 from groundup.errors import GroundupError
@@ -40,6 +41,7 @@ def options(
 
 app.command(rich_help_panel="Use it")(chat)
 app.command(rich_help_panel="Use it")(serve)
+app.add_typer(deploy_app, name="deploy", rich_help_panel="Use it")
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
 for name, command in course_commands.items():
     app.command(name, rich_help_panel="Build it yourself")(command)

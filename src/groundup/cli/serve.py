@@ -31,12 +31,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model to programs, as OpenAI's API does."""
-    keys = tuple(key for key in api_key or () if key)
-    if not keys and not is_loopback(host):
-        raise GroundupError(
-            f"--host {host} lets other machines in, and there is no API key: set GROUNDUP_API_KEY "
-            "or --api-key, or listen on 127.0.0.1"
-        )
+    keys = keys_for(host, api_key)
     try:
         import msgspec  # noqa: F401
         import prometheus_client  # noqa: F401
@@ -81,6 +76,17 @@ def serve(
         raise typer.Exit(130) from None
     finally:
         listener.close()
+
+
+def keys_for(host: str, keys: list[str] | None) -> tuple[str, ...]:
+    """The API keys without empty ones. Raises: GroundupError where a host needs one."""
+    given = tuple(key for key in keys or () if key)
+    if not given and not is_loopback(host):
+        raise GroundupError(
+            f"--host {host} lets other machines in, and there is no API key: set GROUNDUP_API_KEY "
+            "or --api-key, or listen on 127.0.0.1"
+        )
+    return given
 
 
 def is_loopback(host: str) -> bool:
