@@ -1,7 +1,13 @@
 """The passes between the matrix products of a batch, each one loop over its rows.
 
 In torch each of them is several operations, and for small models those cost more than the products.
-Matrices are float32, or bfloat16 as the bits that NumPy has no type for (uint16). Sums are float32.
+
+What goes into a product is stored in one of three forms: float32; bfloat16 as the bits that NumPy has
+no type for (uint16); or 8-bit integers about 128 (uint8), with one scale for each row. What comes out
+of one is float32 or bfloat16, and is multiplied by its row's scale where the product was one of
+integers. Sums are float32.
+
+Indices are unsigned where it matters: signed ones are tested for counting from the end.
 """
 
 from typing import Any
@@ -13,8 +19,10 @@ from numba.extending import overload
 
 __all__ = [
     "add_rms_norm",
+    "highest_logits",
     "paged_attention",
     "rotate_and_store",
+    "scale_rows",
     "sharpen_highest",
     "silu_multiply",
 ]
@@ -54,6 +62,45 @@ def _narrow(value: Any, like: Any) -> Any:
     return unchanged if isinstance(like.dtype, types.Float) else to_bits
 
 
+def scaled(value: Any, scales: Any, row: Any) -> Any:
+    """An element of a product, as float32: with its row's scale, where there are scales."""
+    raise NotImplementedError  # compiled only
+
+
+def store(row: Any, out: Any, scales: Any, i: Any) -> None:
+    """Put a row of float32 into ``out[i]`` in the form of ``out``, and its scale into scales[i]."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(scaled, inline="always")
+def _scaled(value: Any, scales: Any, row: Any) -> Any:
+    def as_it_is(value: Any, scales: Any, row: Any) -> Any:
+        return widen(value)
+
+    def multiplied(value: Any, scales: Any, row: Any) -> Any:
+        return widen(value) * scales[row]
+
+    return as_it_is if isinstance(scales, types.NoneType) else multiplied
+
+
+@overload(store)
+def _store(row: Any, out: Any, scales: Any, i: Any) -> Any:
+    def as_floats(row: Any, out: Any, scales: Any, i: Any) -> None:
+        for c in range(row.shape[0]):
+            out[i, c] = narrow(row[c], out)
+
+    def as_integers(row: Any, out: Any, scales: Any, i: Any) -> None:
+        largest = np.float32(1e-30)
+        for c in range(row.shape[0]):
+            largest = max(largest, abs(row[c]))
+        scales[i] = largest / np.float32(127)
+        inverse = np.float32(127) / largest
+        for c in range(row.shape[0]):  # to the nearest; -127 to 127 become 1 to 255
+            out[i, c] = np.uint8(np.int32(row[c] * inverse + np.float32(128.5)))
+
+    return as_integers if out.dtype == types.uint8 else as_floats
+
+
 @njit(inline="always", fastmath=True)
 def exponential(x: Any) -> Any:
     """``exp(x)`` in float32 to 2 units in the last place, of operations that vectorise.
@@ -74,19 +121,23 @@ def exponential(x: Any) -> Any:
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def add_rms_norm(x: Any, delta: Any, weight: Any, eps: Any, out: Any) -> None:
+def add_rms_norm(
+    x: Any, delta: Any, delta_scales: Any, weight: Any, eps: Any, out: Any, scales: Any
+) -> None:
     """``x += delta`` (None adds nothing), then ``out`` its RMSNorm; all (N, C), weight (C,)."""
     N, C = x.shape
     for i in prange(N):
         total = np.float32(0)
         if delta is not None:
             for c in range(C):
-                x[i, c] += widen(delta[i, c])
+                x[i, c] += scaled(delta[i, c], delta_scales, i)
         for c in range(C):
             total += x[i, c] * x[i, c]
         inverse = np.float32(1) / np.sqrt(total / np.float32(C) + np.float32(eps))
+        row = np.empty(C, np.float32)
         for c in range(C):
-            out[i, c] = narrow(x[i, c] * inverse * weight[c], out)
+            row[c] = x[i, c] * inverse * weight[c]
+        store(row, out, scales, i)
 
 
 @njit(inline="always", fastmath=True)
@@ -102,7 +153,7 @@ def normalise(x: Any, weight: Any, eps: Any) -> None:
 
 @njit(parallel=True, fastmath=True, cache=True)
 def rotate_and_store(
-    qkv: Any, bias: Any, q_weight: Any, k_weight: Any, eps: Any, cos: Any, sin: Any,
+    qkv: Any, qkv_scales: Any, bias: Any, q_weight: Any, k_weight: Any, eps: Any, cos: Any, sin: Any,
     positions: Any, slots: Any, keys: Any, values: Any, q: Any,
 ) -> None:  # fmt: skip
     """Split the projections of a batch; rotate queries and keys; put keys and values in place.
@@ -114,7 +165,7 @@ def rotate_and_store(
         eps: of these norms.
         cos, sin: (context, D / 2), by position, or None where nothing is rotated.
         positions, slots: (N,), where each row stands in its sequence, and in the cache.
-        keys, values: (positions, H_kv, D), the cache's, written to.
+        keys, values: (positions, H_kv, D), the cache's, float32 or bfloat16, written to.
         q: (N, H, D), written: the queries, divided by the root of D.
     """
     N, H, D = q.shape
@@ -125,7 +176,7 @@ def rotate_and_store(
         head = np.empty(D, np.float32)
         for h in range(H + 2 * H_kv):
             for d in range(D):
-                head[d] = widen(qkv[i, h * D + d])
+                head[d] = scaled(qkv[i, h * D + d], qkv_scales, i)
             if bias is not None:
                 for d in range(D):
                     head[d] += bias[h * D + d]
@@ -146,73 +197,116 @@ def rotate_and_store(
                     q[i, h, d] = head[d] * scale
             elif h < H + H_kv:
                 for d in range(D):
-                    keys[slots[i], h - H, d] = head[d]
+                    keys[slots[i], h - H, d] = narrow(head[d], keys)
             else:
                 for d in range(D):
-                    values[slots[i], h - H - H_kv, d] = head[d]
+                    values[slots[i], h - H - H_kv, d] = narrow(head[d], values)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
 def paged_attention(
-    q: Any, keys: Any, values: Any, tables: Any, sequence_of: Any, positions: Any, out: Any
-) -> None:
+    q: Any, keys: Any, values: Any, tables: Any, sequence_of: Any, positions: Any, out: Any,
+    scales: Any,
+) -> None:  # fmt: skip
     """Attention of rows of a batch over keys that lie in scattered blocks.
 
     Args:
         q: (N, H, D), divided by the root of D already.
-        keys, values: (blocks, block size, H_kv, D).
+        keys, values: (blocks, block size, H_kv, D), float32 or bfloat16.
         tables: (sequences, most blocks), the block numbers of each sequence in order.
         sequence_of: (N,), which sequence a row belongs to; negative: not attended here.
         positions: (N,), of each row; it sees the keys up to and with its own.
-        out: (N, H D), written.
+        out, scales: (N, H D), written.
 
     Source: Kwon et al. 2023, "PagedAttention", section 4.1.
     """
-    N, H, D = q.shape
-    block_size, H_kv = keys.shape[1], keys.shape[2]
+    N = q.shape[0]
+    H, D, size = np.uint64(q.shape[1]), np.uint64(q.shape[2]), np.uint64(keys.shape[1])
+    H_kv = np.uint64(keys.shape[2])
     G = H // H_kv
-    for task in prange(N * H_kv):
-        i, h = task // H_kv, task % H_kv
+    for i in prange(N):
         if sequence_of[i] < 0:
             continue
-        table = tables[sequence_of[i]]
-        length = positions[i] + 1
+        s = sequence_of[i]
+        length = np.uint64(positions[i] + 1)
+        blocks = (length + size - np.uint64(1)) // size
         scores = np.empty((G, length), np.float32)
-        sums = np.zeros(D, np.float32)
-        for j in range(length):
-            block, place = table[j // block_size], j % block_size
+        sums = np.empty((H, D), np.float32)
+        for h in range(H_kv):
+            first = h * G
+            for b in range(blocks):
+                block, start = np.uint64(tables[s, b]), b * size
+                for place in range(min(size, length - start)):
+                    for g in range(G):
+                        total = np.float32(0)
+                        for d in range(D):
+                            total += q[i, first + g, d] * widen(keys[block, place, h, d])
+                        scores[g, start + place] = total
             for g in range(G):
-                total = np.float32(0)
+                highest = scores[g, 0]
+                for j in range(length):
+                    highest = max(highest, scores[g, j])
+                mass = np.float32(0)
+                for j in range(length):
+                    weight = exponential(scores[g, j] - highest)
+                    scores[g, j] = weight
+                    mass += weight
+                inverse = np.float32(1) / mass
+                for j in range(length):
+                    scores[g, j] *= inverse
                 for d in range(D):
-                    total += q[i, h * G + g, d] * keys[block, place, h, d]
-                scores[g, j] = total
-        for g in range(G):
-            highest = scores[g, 0]
-            for j in range(1, length):
-                highest = max(highest, scores[g, j])
-            mass = np.float32(0)
-            for j in range(length):
-                weight = exponential(scores[g, j] - highest)
-                scores[g, j] = weight
-                mass += weight
-            sums[:] = np.float32(0)
-            for j in range(length):
-                block, place = table[j // block_size], j % block_size
-                for d in range(D):
-                    sums[d] += scores[g, j] * values[block, place, h, d]
-            for d in range(D):
-                out[i, (h * G + g) * D + d] = narrow(sums[d] / mass, out)
+                    sums[first + g, d] = np.float32(0)
+            for b in range(blocks):
+                block, start = np.uint64(tables[s, b]), b * size
+                for place in range(min(size, length - start)):
+                    for g in range(G):
+                        weight = scores[g, start + place]
+                        for d in range(D):
+                            sums[first + g, d] += weight * widen(values[block, place, h, d])
+        store(sums.reshape(H * D), out, scales, i)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def silu_multiply(gate_up: Any, out: Any) -> None:
+def silu_multiply(gate_up: Any, gate_up_scales: Any, out: Any, scales: Any) -> None:
     """``silu(gate) * up`` of a joint product (N, 2 F): gate first, then up; ``out`` (N, F)."""
     N, F = out.shape
     for i in prange(N):
+        row = np.empty(F, np.float32)
         for f in range(F):
-            gate = widen(gate_up[i, f])
+            gate = scaled(gate_up[i, f], gate_up_scales, i)
             silu = gate / (np.float32(1) + exponential(-gate))
-            out[i, f] = narrow(silu * widen(gate_up[i, F + f]), out)
+            row[f] = silu * scaled(gate_up[i, F + f], gate_up_scales, i)
+        store(row, out, scales, i)
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def scale_rows(x: Any, scales: Any) -> None:
+    """``x[i] *= scales[i]`` for ``x`` (N, C) float32."""
+    for i in prange(x.shape[0]):
+        for c in range(x.shape[1]):
+            x[i, c] *= scales[i]
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def highest_logits(logits: Any, out: Any) -> None:
+    """The first index of each row's highest value; ``logits`` (N, V) float32, ``out`` (N,) int64.
+
+    Found in pieces: a loop that keeps an index beside the maximum does not vectorise.
+    """
+    N, V = logits.shape
+    for i in prange(N):
+        highest, piece = logits[i, 0], 0
+        for start in range(0, V, 256):
+            best = logits[i, start]
+            for t in range(start, min(start + 256, V)):
+                best = max(best, logits[i, t])
+            if best > highest:
+                highest, piece = best, start
+        out[i] = piece
+        for t in range(piece, min(piece + 256, V)):
+            if logits[i, t] == highest:
+                out[i] = t
+                break
 
 
 @njit(parallel=True, fastmath=True, cache=True)
