@@ -25,6 +25,7 @@ __all__ = [
     "scale_rows",
     "sharpen_highest",
     "silu_multiply",
+    "store_rows",
 ]
 
 
@@ -122,15 +123,21 @@ def exponential(x: Any) -> Any:
 
 @njit(parallel=True, fastmath=True, cache=True)
 def add_rms_norm(
-    x: Any, delta: Any, delta_scales: Any, weight: Any, eps: Any, out: Any, scales: Any
+    x: Any, delta: Any, delta_scales: Any, bias: Any, weight: Any, eps: Any, out: Any, scales: Any
 ) -> None:
-    """``x += delta`` (None adds nothing), then ``out`` its RMSNorm; all (N, C), weight (C,)."""
+    """``x += delta + bias`` (None adds nothing), then ``out`` its RMSNorm.
+
+    ``x``, ``delta``, ``out`` (N, C), ``bias`` and ``weight`` (C,).
+    """
     N, C = x.shape
     for i in prange(N):
         total = np.float32(0)
         if delta is not None:
             for c in range(C):
                 x[i, c] += scaled(delta[i, c], delta_scales, i)
+        if bias is not None:
+            for c in range(C):
+                x[i, c] += bias[c]
         for c in range(C):
             total += x[i, c] * x[i, c]
         inverse = np.float32(1) / np.sqrt(total / np.float32(C) + np.float32(eps))
@@ -277,6 +284,13 @@ def silu_multiply(gate_up: Any, gate_up_scales: Any, out: Any, scales: Any) -> N
             silu = gate / (np.float32(1) + exponential(-gate))
             row[f] = silu * scaled(gate_up[i, F + f], gate_up_scales, i)
         store(row, out, scales, i)
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def store_rows(x: Any, out: Any, scales: Any) -> None:
+    """Put rows ``x`` (N, C) of float32 into ``out``, in its form."""
+    for i in prange(x.shape[0]):
+        store(x[i], out, scales, i)
 
 
 @njit(parallel=True, fastmath=True, cache=True)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from groundup.engine.cpu_kernels import highest_logits
 from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.generate import room_for_answer
 from groundup.engine.paged_cache import PagedCache
@@ -29,7 +30,7 @@ class _Answer:
     key: int
     request: Request
     sequence: Sequence
-    sampler: Sampler
+    sampler: Sampler | None  # None: takes the highest score, and no more is asked of it
     matcher: Matcher | None
     state: object  # of the matcher
 
@@ -46,6 +47,7 @@ class Engine:
         tokenizer: Tokenizer | None = None,
         *,
         fused: bool = True,
+        int8: bool = False,
         positions: int = 16_384,
         block_size: int = 16,
         token_budget: int = 512,
@@ -58,16 +60,22 @@ class Engine:
             tokenizer: for constraints; without it, requests with one are refused.
             fused: on a CPU, read batches with `FusedLlama`; False takes `PlainLlama`, as a
                 learner's parts need it.
+            int8: on a CPU, multiply in 8-bit integers (`PackedMatrix`): faster, a little less exact.
             positions: rounded up to whole blocks.
             block_size, token_budget, max_sequences: as `Scheduler` takes them.
         """
         device = model.embed_tokens.weight.device
         blocks = -(-positions // block_size)
         self._model = model
-        self._cache = PagedCache(model.config, blocks, block_size, model.dtype, device)
-        self._reader = (FusedLlama if fused and device.type == "cpu" else PlainLlama)(
-            model, self._cache
-        )
+        self._reader: FusedLlama | PlainLlama
+        if fused and device.type == "cpu":
+            # Keys and values as exact as the matrices: what is read most should be small.
+            dtype = model.embed_tokens.weight.dtype
+            self._cache = PagedCache(model.config, blocks, block_size, dtype, device)
+            self._reader = FusedLlama(model, self._cache, int8=int8)
+        else:
+            self._cache = PagedCache(model.config, blocks, block_size, model.dtype, device)
+            self._reader = PlainLlama(model, self._cache)
         self.scheduler = Scheduler(
             blocks, block_size, token_budget=token_budget, max_sequences=max_sequences
         )
@@ -107,7 +115,9 @@ class Engine:
         matcher = None if request.constraint is None else self._matcher(request.constraint)
         sequence = Sequence(list(prompt), len(prompt), last_length)
         state = None if matcher is None else matcher.start()
-        answer = _Answer(key, request, sequence, Sampler(request.params), matcher, state)
+        plain = matcher is None and request.logprobs is None and request.params.takes_highest
+        sampler = None if plain else Sampler(request.params)
+        answer = _Answer(key, request, sequence, sampler, matcher, state)
         self.scheduler.add(sequence)
         self._answers[key] = self._answer_of[sequence] = answer
 
@@ -128,12 +138,16 @@ class Engine:
                 self.prompt_tokens += sequence.prompt_length
                 self.cached_tokens += sequence.cached
         logits = self._reader.read(batch)
+        highest = _highest(logits)
         tokens: list[tuple[int, Token]] = []
         for row, chunk in enumerate(batch):
             self.scheduler.advance(chunk)
             if chunk.sequence.unread == 0:
                 answer = self._answer_of[chunk.sequence]
-                token = self._choose(answer, logits[row])
+                if answer.sampler is None:
+                    token = self._append(answer, highest[row])
+                else:
+                    token = self._choose(answer, answer.sampler, logits[row])
                 tokens.append((answer.key, token))
                 if token.finish_reason is not None:
                     self._remove(answer)
@@ -156,7 +170,7 @@ class Engine:
             raise GroundupError("this engine has no tokenizer, which constraints need")
         return self._forms.compile(constraint)
 
-    def _choose(self, answer: _Answer, logits: Tensor) -> Token:
+    def _choose(self, answer: _Answer, sampler: Sampler, logits: Tensor) -> Token:
         request, sequence = answer.request, answer.sequence
         scores = logits
         if answer.matcher is not None:
@@ -165,22 +179,43 @@ class Engine:
         # All tokens so far, as a tensor, cost a long sequence more than the choice.
         previous = sequence.tokens if request.params.penalises else []
         ids = torch.tensor(previous, dtype=torch.int64, device=logits.device)
-        chosen = answer.sampler(scores, ids)
-        reason: FinishReason | None = None
-        if chosen in request.stop_ids:
-            reason = "stop"
-        elif len(sequence.tokens) + 1 >= sequence.last_length:
-            reason = "length"
+        chosen = sampler(scores, ids)
         if answer.matcher is not None:
             answer.state = answer.matcher.advance(answer.state, chosen)  # type: ignore[arg-type]
-        sequence.tokens.append(chosen)
         if request.logprobs is None:
-            return Token(chosen, finish_reason=reason)
+            return self._append(answer, chosen)
         logprobs = torch.log_softmax(logits, dim=0)
         best = logprobs.topk(request.logprobs)
         top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        return Token(chosen, float(logprobs[chosen]), top, reason)
+        return self._append(answer, chosen, float(logprobs[chosen]), top)
+
+    def _append(
+        self,
+        answer: _Answer,
+        chosen: int,
+        logprob: float | None = None,
+        top: tuple[tuple[int, float], ...] = (),
+    ) -> Token:
+        sequence = answer.sequence
+        sequence.tokens.append(chosen)
+        reason: FinishReason | None = None
+        if chosen in answer.request.stop_ids:
+            reason = "stop"
+        elif len(sequence.tokens) >= sequence.last_length:
+            reason = "length"
+        return Token(chosen, logprob, top, reason)
 
     def _remove(self, answer: _Answer) -> None:
         self.scheduler.remove(answer.sequence)
         del self._answers[answer.key], self._answer_of[answer.sequence]
+
+
+def _highest(logits: Tensor) -> list[int]:
+    """The id of each row's highest score, of (N, vocabulary)."""
+    if logits.device.type != "cpu":
+        ids: list[int] = logits.argmax(1).tolist()
+        return ids
+    highest = np.empty(len(logits), np.int64)
+    highest_logits(logits.numpy(), highest)
+    found: list[int] = highest.tolist()
+    return found

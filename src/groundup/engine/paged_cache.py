@@ -1,8 +1,10 @@
 """The paged key-value cache: one store of blocks for all sequences."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from groundup.models.llama import LlamaConfig
@@ -21,6 +23,23 @@ class PagedCache:
         self.keys = torch.zeros(shape, dtype=dtype, device=device)
         self.values = torch.zeros(shape, dtype=dtype, device=device)
         self.block_size = block_size
+
+    def layer(self, layer: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """A layer's keys and values (blocks, block size, H_kv, D), for the CPU's kernels.
+
+        They are the cache's own memory; of bfloat16 the bits.
+        """
+        keys, values = self.keys[layer], self.values[layer]
+        if keys.dtype == torch.bfloat16:
+            keys, values = keys.view(torch.uint16), values.view(torch.uint16)
+        return keys.numpy(), values.numpy()
+
+    def gather(self, layer: int, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Copies of the keys and values at these slots, each (slots, H_kv, D), float32."""
+        return (
+            self.keys[layer].flatten(0, 1)[slots].float(),
+            self.values[layer].flatten(0, 1)[slots].float(),
+        )
 
     def slots(self, blocks: Sequence[int], start: int, stop: int) -> Tensor:
         """Where positions ``start`` to ``stop`` of a sequence with these blocks are kept.
@@ -50,7 +69,7 @@ class BlockView:
         for store, new in ((self._cache.keys, k), (self._cache.values, v)):
             rows = store[layer].flatten(0, 1)  # (positions, H_kv, D)
             rows[slots[self.length :]] = new[0].transpose(0, 1).to(rows.dtype)
-            both.append(rows[slots].transpose(0, 1)[None])
+            both.append(rows[slots].transpose(0, 1)[None].to(new.dtype))
         return both[0], both[1]
 
     def advance(self, tokens: int) -> None:

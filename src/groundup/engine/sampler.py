@@ -53,6 +53,11 @@ class SamplingParams:
                 raise ValueError(f"{name} must be {expected}, got {value}")
 
     @property
+    def takes_highest(self) -> bool:
+        """Whether the choice is the highest of the model's own scores."""
+        return self.temperature == 0 and not self.penalises and not self.logit_bias
+
+    @property
     def penalises(self) -> bool:
         """Whether the choice depends on the tokens before it."""
         return bool(self.repetition_penalty != 1 or self.presence_penalty or self.frequency_penalty)
