@@ -1,0 +1,117 @@
+"""A matrix that is multiplied with batches of rows, in the order and form that suits the processor."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import njit, prange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from groundup.models.linear import matrix_vector, matrix_vector_bf16
+
+__all__ = ["Form", "PackedMatrix", "Rows", "supports_int8"]
+
+Form = Literal["float32", "bfloat16", "int8"]
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows (N, C) as they go into a product or come out of one, and each row's scale, if any."""
+
+    tensor: Tensor
+    scales: NDArray[np.float32] | None = None
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The same memory for the kernels, which know a bfloat16 by its bits."""
+        bits = self.tensor.dtype == torch.bfloat16
+        array: NDArray[Any] = (self.tensor.view(torch.uint16) if bits else self.tensor).numpy()
+        return array
+
+    def __getitem__(self, index: NDArray[np.int64]) -> "Rows":
+        scales = None if self.scales is None else self.scales[index]
+        return Rows(self.tensor[torch.from_numpy(index)], scales)
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def matrix_vector_int8(weight: Any, scales: Any, x: Any) -> Any:
+    """``(scales[:, None] * weight) @ x`` for int8 ``weight`` (N, K), float32 ``x`` (K,)."""
+    y = np.empty(weight.shape[0], np.float32)
+    for row in prange(weight.shape[0]):
+        total = np.float32(0)
+        for column in range(weight.shape[1]):
+            total += np.float32(weight[row, column]) * x[column]
+        y[row] = total * scales[row]
+    return y
+
+
+def supports_int8() -> bool:
+    """Whether torch multiplies 8-bit integers on this processor faster than by a plain loop."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qlinear_pointwise")
+
+
+class PackedMatrix:
+    """``x @ weight.T`` for batches of rows.
+
+    - ``float32``: torch's own product.
+    - ``bfloat16``: over weights in the processor's own order.
+    - ``int8``: weights in 8 bits with a scale for each output (the largest is 127), times inputs in
+      8 bits with a scale for each row: exact sums of products of integers, twice as many of which
+      fit into an instruction. The rows' scales are left to whoever reads the product.
+
+    A single row waits for the weights to come from memory, not for sums: it stays float32, and is
+    multiplied by loops that read weights at the memory's speed.
+
+    Source for int8: Dettmers et al. 2022, "LLM.int8()", section 3.1 (vector-wise quantisation).
+    """
+
+    def __init__(self, weight: Tensor, form: Form) -> None:
+        """Pack ``weight`` (outputs, inputs), float32 or bfloat16, which a single row still reads."""
+        self.outputs, self.inputs = weight.shape
+        self._form = form
+        self._scales: Tensor | None = None
+        if form == "int8":
+            wide = weight.float()
+            scales = wide.abs().amax(1).clamp_min(1e-30) / 127
+            weight = (wide / scales[:, None]).round().to(torch.int8)
+            self._scales, self._zeros = scales, torch.zeros(len(scales), dtype=torch.int64)
+            self._packed = torch.ops.onednn.qlinear_prepack(weight, None)
+        elif form == "bfloat16":
+            # Private, but what torch.compile emits for a frozen layer; there is no public way.
+            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, 32)
+        self._weight = weight
+
+    def empty(self, rows: int) -> Rows:
+        """Room for so many rows to multiply with, in the form in which they are wanted."""
+        form = "float32" if rows == 1 else self._form
+        scales = np.empty(rows, np.float32) if form == "int8" else None
+        return Rows(torch.empty((rows, self.inputs), dtype=DTYPES[form]), scales)
+
+    def __call__(self, x: Rows) -> Rows:
+        """Multiply; the result's scales, if there are any, are those of ``x``."""
+        if len(x.tensor) == 1:
+            return Rows(torch.from_numpy(self._single_row(x.tensor[0].numpy()))[None])
+        if self._form == "int8":
+            y = torch.ops.onednn.qlinear_pointwise(
+                x.tensor, 1.0, 128, self._packed, self._scales, self._zeros,
+                None, 1.0, 0, torch.float32, "none", [], "",
+            )  # fmt: skip
+        elif self._form == "bfloat16":
+            y = torch.ops.mkldnn._linear_pointwise(x.tensor, self._packed, None, "none", [], "")
+        else:
+            y = F.linear(x.tensor, self._weight)
+        return Rows(y, x.scales)
+
+    def _single_row(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        y: NDArray[np.float32]
+        if self._scales is not None:
+            y = matrix_vector_int8(self._weight.numpy(), self._scales.numpy(), x)
+        elif self._form == "bfloat16":
+            y = matrix_vector_bf16(self._weight.view(torch.uint16).numpy(), x)
+        else:
+            y = matrix_vector(self._weight.numpy(), x)
+        return y
