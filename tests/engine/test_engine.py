@@ -14,6 +14,7 @@ from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.generate import generate
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.plain_llama import PlainLlama
+from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampler import SamplingParams
 from groundup.engine.scheduler import Chunk
@@ -128,20 +129,23 @@ def test_as_many_outputs_as_a_chunk_wants(reader: type[FusedLlama | PlainLlama])
     torch.testing.assert_close(got, torch.cat(rows), rtol=1e-4, atol=1e-4)
 
 
-def test_bfloat16_logits_are_near_those_in_float32() -> None:
+@pytest.mark.parametrize(
+    "int8", [False, pytest.param(True, marks=pytest.mark.skipif(not supports_int8(), reason="no"))]
+)
+def test_narrow_logits_are_near_those_in_float32(int8: bool) -> None:
     narrow, wide = model_of(torch.bfloat16), model_of(torch.bfloat16)
     for parameter in wide.parameters():
         parameter.data = parameter.data.float()
     prompt = tuple(range(2, 70))
     with torch.inference_mode():
         expected = wide(torch.tensor([prompt]))[0, -1]
-    engine = Engine(narrow, positions=200)
+    engine = Engine(narrow, positions=200, int8=int8)
     engine.add(0, Request(prompt, max_tokens=1, logprobs=97))
     [(_, token)] = engine.step()
     got = torch.tensor([p for _, p in sorted(token.top_logprobs)])
     error = (got - torch.log_softmax(expected, 0)).abs().max()
     assert error < 0.03 * expected.abs().max()
-    assert error > 0  # bfloat16 it was
+    assert error > 0  # narrow it was
 
 
 def test_a_prompt_asked_twice_is_read_but_for_its_end() -> None:

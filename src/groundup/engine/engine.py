@@ -8,6 +8,7 @@ from torch import Tensor
 
 from groundup.engine.cpu_kernels import highest_logits
 from groundup.engine.fused_llama import FusedLlama
+from groundup.engine.fused_sampling import sample
 from groundup.engine.generate import room_for_answer
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.plain_llama import PlainLlama
@@ -60,7 +61,7 @@ class Engine:
             tokenizer: for constraints; without it, requests with one are refused.
             fused: on a CPU, read batches with `FusedLlama`; False takes `PlainLlama`, as a
                 learner's parts need it.
-            int8: on a CPU, multiply in 8-bit integers (`PackedMatrix`): faster, a little less exact.
+            int8: on a CPU, multiply in 8-bit integers (`PackedMatrix`): faster, less exact.
             positions: rounded up to whole blocks.
             block_size, token_budget, max_sequences: as `Scheduler` takes them.
         """
@@ -179,7 +180,12 @@ class Engine:
         # All tokens so far, as a tensor, cost a long sequence more than the choice.
         previous = sequence.tokens if request.params.penalises else []
         ids = torch.tensor(previous, dtype=torch.int64, device=logits.device)
-        chosen = sampler(scores, ids)
+        if isinstance(self._reader, FusedLlama) and request.params.temperature:
+            scores = sampler.penalised(scores, ids)
+            u = torch.rand(1, dtype=torch.float64, generator=sampler.generator).item()
+            chosen = sample(scores.numpy(), request.params, u)
+        else:
+            chosen = sampler(scores, ids)
         if answer.matcher is not None:
             answer.state = answer.matcher.advance(answer.state, chosen)  # type: ignore[arg-type]
         if request.logprobs is None:

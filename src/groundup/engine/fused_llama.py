@@ -94,8 +94,7 @@ class FusedLlama:
         for index, layer in enumerate(self._layers):
             keys, values = cache.layer(index)
             flat_keys, flat_values = (
-                keys.reshape(-1, *keys.shape[2:]),
-                values.reshape(-1, *values.shape[2:]),
+                store.reshape(-1, *store.shape[2:]) for store in (keys, values)
             )
             normalised = layer.qkv.empty(N)
             add_rms_norm(x, delta, None, layer.attention_norm, eps, normalised)
@@ -136,7 +135,7 @@ class FusedLlama:
         return logits.tensor
 
     def _sharpened_logits(self, x: NDArray[np.float32], delta: Rows | None) -> Tensor:
-        """Logits whose highest are float32: rounded to bfloat16, the best tokens would often tie."""
+        """Logits, the highest in float32: rounded to bfloat16, the best would often tie."""
         hidden = Rows(torch.empty(x.shape))
         add_rms_norm(x, delta, None, self._norm, self.config.norm_eps, hidden)
         logits = self._head(Rows(hidden.tensor.bfloat16())).tensor.float()

@@ -1,4 +1,4 @@
-"""A matrix that is multiplied with batches of rows, in the order and form that suits the processor."""
+"""A matrix to multiply batches of rows with, in the order and form that suits the processor."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -70,7 +70,7 @@ class PackedMatrix:
     """
 
     def __init__(self, weight: Tensor, form: Form) -> None:
-        """Pack ``weight`` (outputs, inputs), float32 or bfloat16, which a single row still reads."""
+        """Pack ``weight`` (outputs, inputs), float32 or bfloat16."""
         self.outputs, self.inputs = weight.shape
         self._form = form
         self._scales: Tensor | None = None

@@ -85,14 +85,29 @@ class Sampler:
     def scores(self, logits: Tensor, previous: Tensor) -> Tensor:
         """What the next token is drawn from, by its softmax, or greedily is the highest of; (V,).
 
+        `penalised` first, then temperature, then top-k, top-p and min-p, each on what the one
+        before it kept.
+        """
+        params = self.params
+        logits = self.penalised(logits, previous)
+        if params.temperature == 0:
+            return logits
+        logits = logits.float() / params.temperature
+        if params.top_k:
+            logits = top_k(logits, params.top_k)
+        if params.top_p < 1:
+            logits = top_p(logits, params.top_p)
+        if params.min_p:
+            logits = min_p(logits, params.min_p)
+        return logits
+
+    def penalised(self, logits: Tensor, previous: Tensor) -> Tensor:
+        """The scores after penalties and bias; (V,).
+
         Where nothing is penalised (`SamplingParams.penalises`), ``previous`` is not looked at.
-
-        Penalties and bias first, then temperature, then top-k, top-p and min-p, each on what the
-        one before it kept.
-
-        ``previous`` holds the prompt and the answer so far. The repetition penalty counts both.
-        The presence and frequency penalties count the answer alone: what is ``previous`` at the
-        first call is the prompt.
+        Else it holds the prompt and the answer so far. The repetition penalty counts both. The
+        presence and frequency penalties count the answer alone: what is ``previous`` at the first
+        call is the prompt.
         """
         params = self.params
         if self._prompt_tokens is None:
@@ -107,13 +122,4 @@ class Sampler:
         if params.logit_bias:
             bias = self._bias.to(logits.device, logits.dtype)
             logits = logits.index_add(0, self._biased.to(logits.device), bias)
-        if params.temperature == 0:
-            return logits
-        logits = logits.float() / params.temperature
-        if params.top_k:
-            logits = top_k(logits, params.top_k)
-        if params.top_p < 1:
-            logits = top_p(logits, params.top_p)
-        if params.min_p:
-            logits = min_p(logits, params.min_p)
         return logits
