@@ -1,6 +1,6 @@
 """What narrower numbers cost a model: its perplexity on a text, beside float32's.
 
-    python benchmarks/quantization.py TEXT_FILE [--tokens 8192] [--model smollm2-135m-instruct]
+python benchmarks/quantization.py TEXT_FILE [--tokens 8192] [--model smollm2-135m-instruct]
 """
 
 import argparse

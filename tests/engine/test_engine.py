@@ -12,9 +12,9 @@ from groundup.engine.async_engine import AsyncEngine
 from groundup.engine.engine import Engine
 from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.generate import generate
+from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.plain_llama import PlainLlama
-from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.request import Constraint, Request
 from groundup.engine.sampler import SamplingParams
 from groundup.engine.scheduler import Chunk
@@ -130,9 +130,13 @@ def test_as_many_outputs_as_a_chunk_wants(reader: type[FusedLlama | PlainLlama])
 
 
 @pytest.mark.parametrize(
-    "int8", [False, pytest.param(True, marks=pytest.mark.skipif(not supports_int8(), reason="no"))]
+    ("int8", "bound"),
+    [
+        (False, 0.03),
+        pytest.param(True, 0.12, marks=pytest.mark.skipif(not supports_int8(), reason="slow here")),
+    ],
 )
-def test_narrow_logits_are_near_those_in_float32(int8: bool) -> None:
+def test_narrow_logits_are_near_those_in_float32(int8: bool, bound: float) -> None:
     narrow, wide = model_of(torch.bfloat16), model_of(torch.bfloat16)
     for parameter in wide.parameters():
         parameter.data = parameter.data.float()
@@ -144,7 +148,7 @@ def test_narrow_logits_are_near_those_in_float32(int8: bool) -> None:
     [(_, token)] = engine.step()
     got = torch.tensor([p for _, p in sorted(token.top_logprobs)])
     error = (got - torch.log_softmax(expected, 0)).abs().max()
-    assert error < 0.03 * expected.abs().max()
+    assert error < bound * expected.abs().max()
     assert error > 0  # narrow it was
 
 
