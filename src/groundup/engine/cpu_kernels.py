@@ -73,6 +73,15 @@ def ordered(bits: Any) -> Any:
 
 
 @njit(inline="always")
+def highest_ordered(bits: Any) -> Any:
+    """The maximum of `ordered` over the bits of a row of float32."""
+    highest = ordered(bits[0])
+    for c in range(bits.shape[0]):
+        highest = np.int32(max(highest, ordered(bits[c])))
+    return highest
+
+
+@njit(inline="always")
 def largest_magnitude(row: Any) -> Any:
     """The maximum of ``abs(row)``, of float32: without their sign, their bits have their order."""
     bits = row.view(np.int32)
@@ -324,19 +333,16 @@ def highest_logits(logits: Any, out: Any) -> None:
 
     Found in pieces: a loop that keeps an index beside the maximum would not vectorise.
     """
-    N, V = logits.shape
     bits = logits.view(np.int32)
-    for i in prange(N):
-        highest, piece = ordered(bits[i, 0]), 0
-        for start in range(0, V, 256):
-            best = ordered(bits[i, start])
-            for t in range(start, min(start + 256, V)):
-                best = max(best, ordered(bits[i, t]))
+    for i in prange(bits.shape[0]):
+        row = bits[i]
+        highest, piece = highest_ordered(row[:256]), 0
+        for start in range(256, row.shape[0], 256):
+            best = highest_ordered(row[start : start + 256])
             if best > highest:
                 highest, piece = best, start
-        out[i] = piece
-        for t in range(piece, min(piece + 256, V)):
-            if ordered(bits[i, t]) == highest:
+        for t in range(piece, row.shape[0]):
+            if ordered(row[t]) == highest:
                 out[i] = t
                 break
 

@@ -10,7 +10,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from groundup.engine.cpu_kernels import exponential, largest_magnitude, ordered
+from groundup.engine.cpu_kernels import (
+    exponential,
+    highest_ordered,
+    largest_magnitude,
+    ordered,
+)
 from groundup.engine.sampler import SamplingParams
 
 __all__ = ["sample"]
@@ -39,11 +44,7 @@ def sample(scores: NDArray[np.float32], params: SamplingParams, u: float) -> int
 def _sample(scores: Any, temperature: Any, top_k: Any, top_p: Any, min_p: Any, u: Any) -> Any:
     V = scores.shape[0]
     pieces = (V + PIECE - 1) // PIECE
-    score_bits = scores.view(np.int32)
-    highest_bits = ordered(score_bits[0])
-    for t in range(V):
-        highest_bits = max(highest_bits, ordered(score_bits[t]))
-    highest = ordered(np.int32(highest_bits)).view(np.float32)
+    highest = ordered(highest_ordered(scores.view(np.int32))).view(np.float32)
     # Weights relative to the highest, which has 1: exp((score - highest) / temperature).
     weights = np.empty(V, np.float32)
     sums = np.empty(pieces, np.float64)
