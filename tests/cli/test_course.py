@@ -117,6 +117,23 @@ def test_hints_have_three_levels_and_are_recorded(run: Run, workspace: Workspace
     assert [event.get("level") for event in workspace.events()] == [None, 1, 2, 3, 3]
 
 
+def test_a_lesson_is_shown_and_recorded(run: Run, workspace: Workspace) -> None:
+    assert "Read first: groundup lesson attention" in run("start", "attention").stdout
+    shown = run("lesson", COLUMNS="120")  # of the part that was changed last
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "softmax(q kᵀ / √D) v" in shown.stdout
+    assert "What an interviewer asks" in shown.stdout
+    assert max(len(line.rstrip()) for line in shown.stdout.splitlines()) <= 90
+    assert workspace.events()[-1]["event"] == "lesson"
+    assert workspace.events()[-1]["part"] == "attention"
+
+
+def test_a_lesson_needs_no_workspace(run: Run, tmp_path: Path) -> None:
+    assert "The idea" in run("lesson", "rotary").stdout
+    assert "there is no workspace here" in one_line(run("lesson"))
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 def test_the_solution_is_shown_and_recorded_only_when_wanted(
     run: Run, workspace: Workspace
 ) -> None:
@@ -138,7 +155,7 @@ def test_reset_says_where_the_file_is_kept(run: Run, workspace: Workspace) -> No
 
 
 def test_a_mistyped_part_suggests_the_nearest(run: Run, workspace: Workspace) -> None:
-    for command in ("start", "check", "hint", "solution", "swap", "unswap", "reset"):
+    for command in ("start", "lesson", "check", "hint", "solution", "swap", "unswap", "reset"):
         assert "did you mean 'attention'?" in one_line(run(command, "atention"))
     assert kinds(workspace) == ["init"]
 
@@ -193,7 +210,8 @@ def test_the_roadmap_needs_no_workspace_and_shows_progress_with_one(
 @pytest.mark.parametrize("columns", ["80", "50"])
 def test_screens_fit_the_terminal(run: Run, workspace: Workspace, columns: str) -> None:
     workspace.start(PARTS["attention"])
-    for command in ("status", "roadmap", "roadmap 3", "hint attention", "--help", "chat --help"):
+    for command in ("status", "roadmap", "roadmap 3", "hint attention", "lesson swiglu", "--help",
+                    "chat --help"):  # fmt: skip
         lines = run(*command.split(), COLUMNS=columns).stdout.splitlines()
         wide = [line for line in lines if len(line) > int(columns) and "/" not in line]
         assert wide == [], command

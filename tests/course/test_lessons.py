@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from groundup.course.lesson import lesson, spelled_out
 from groundup.course.parts.table import PARTS, Part
 from groundup.course.stub import stub_of
 
@@ -18,12 +19,7 @@ SECTIONS = [
     "Sources",
 ]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-HAVE = {id: part for id, part in PARTS.items() if (part.folder / "lesson.md").exists()}
-PARAMETERS = pytest.mark.parametrize("part", HAVE.values(), ids=HAVE)
-
-
-def text_of(part: Part) -> str:
-    return (part.folder / "lesson.md").read_text("utf-8")
+PARAMETERS = pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
 
 
 def section(text: str, title: str) -> str:
@@ -55,7 +51,7 @@ def unbalanced(text: str) -> list[str]:
 
 @PARAMETERS
 def test_a_lesson_has_its_sections_and_300_to_900_words(part: Part) -> None:
-    text = text_of(part)
+    text = lesson(part)
     prose = BLOCK.sub("", text)
     assert re.match(r"# \S.*\n\n## ", text)
     assert re.findall(r"^## (.*)$", prose, re.MULTILINE) == SECTIONS
@@ -68,31 +64,57 @@ def test_a_lesson_has_its_sections_and_300_to_900_words(part: Part) -> None:
 
 @PARAMETERS
 def test_the_numbers_of_a_lesson_are_what_the_code_gives(part: Part) -> None:
-    text = text_of(part)
+    text = lesson(part)
     assert ">>> " in text
     assert failures(text) == ""
 
 
 def test_a_wrong_number_is_found() -> None:
-    text = text_of(PARTS["attention"])
+    text = lesson(PARTS["attention"])
     number = re.findall(r"\d\.\d{3,}", section(text, "How it works"))[-1]
     assert number in failures(text.replace(number, f"{number}1"))
 
 
 @PARAMETERS
 def test_dollar_signs_are_balanced(part: Part) -> None:
-    assert unbalanced(text_of(part)) == []
+    assert unbalanced(lesson(part)) == []
 
 
 def test_an_unbalanced_dollar_sign_is_found() -> None:
-    text = text_of(PARTS["attention"])
+    text = lesson(PARTS["attention"])
     assert unbalanced(text.replace("$", "", 1))
     assert unbalanced(f"{text}\n\n$$x$\n")
 
 
 @PARAMETERS
+def test_a_terminal_gets_every_formula_spelled_out(part: Part) -> None:
+    prose = re.sub(r"`[^`\n]*`", "", BLOCK.sub("", lesson(part)))
+    formulas = re.findall(r"\$\$.+?\$\$|\$.+?\$", prose, re.DOTALL)
+    assert formulas
+    assert [f for f in formulas if set("$\\{}") & set(spelled_out(f))] == []
+
+
+def test_formulas_are_spelled_out_in_unicode() -> None:
+    for formula, spelled in {
+        r"$\sqrt{D}$": "`√D`",
+        r"$1/\sqrt{\text{points}}$": "`1/√points`",
+        r"$\theta_i = b^{-2i/D}$": "`θᵢ = b^(-2i/D)`",
+        r"$R_m^\top R_{n-m}$": "`Rₘᵀ Rₙ₋ₘ`",
+        r"$W_{gate} x$": "`W_gate x`",
+        r"$\frac{x}{\sqrt{\text{mean}(x^2) + \epsilon}} \cdot w$": "`x / (√(mean(x²) + ε)) · w`",
+        r"$\frac{e^{z_i / T}}{\sum_j e^{z_j / T}}$": "`(e^(zᵢ / T)) / (Σⱼ e^(zⱼ / T))`",
+        "$a * b$ and `$x_1$`": "`a * b` and `$x_1$`",
+        "so\n\n$$2^n$$\n\nit is": "so\n\n```text\n2ⁿ\n```\n\nit is",
+        "```\n$\\no$\n```": "```\n$\\no$\n```",
+    }.items():
+        assert spelled_out(formula) == spelled
+    with pytest.raises(ValueError, match=r"the formula has \\unknown"):
+        spelled_out(r"$\unknown x$")
+
+
+@PARAMETERS
 def test_a_lesson_does_not_give_the_solution_away(part: Part) -> None:
-    assert given_away(text_of(part), part.reference.read_text("utf-8")) == []
+    assert given_away(lesson(part), part.reference.read_text("utf-8")) == []
 
 
 def test_a_solution_given_away_is_found() -> None:

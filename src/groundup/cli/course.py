@@ -25,6 +25,7 @@ MaybePartName = Annotated[
     str | None,
     typer.Argument(metavar="[PART]", help="The part's name.", show_default="the one changed last"),
 ]
+LESSON_COLUMNS = 90  # longer lines are hard to read
 WATCH_SECONDS = 0.1  # between two looks at a file
 BENCH_SECONDS = 120.0  # limit of a speed comparison
 
@@ -79,7 +80,26 @@ def start(part: PartName) -> None:
         typer.echo(f"{file} is there already and was left as it is (groundup reset {chosen.id})")
     else:
         typer.echo(f"Wrote {file}: its docstrings are the assignment")
+    typer.echo(f"Read first: groundup lesson {chosen.id}")
     typer.echo(f"Then: groundup check {chosen.id}   (--watch checks at every save)")
+
+
+def lesson(part: MaybePartName = None) -> None:
+    """Read about a part: the idea, how it fails, what an interviewer asks."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from groundup.course import lesson as lessons
+    from groundup.course.parts.table import part_named
+    from groundup.course.workspace import find_workspace
+
+    workspace = find_workspace()
+    chosen = _chosen(_workspace(), None) if part is None else part_named(part)
+    console = Console()
+    text = Markdown(lessons.spelled_out(lessons.lesson(chosen)), code_theme="ansi_dark")
+    console.print(text, width=min(console.width, LESSON_COLUMNS))
+    if workspace:  # reading needs none
+        workspace.log("lesson", part=chosen.id)
 
 
 def check(
@@ -365,6 +385,7 @@ course_commands: dict[str, Callable[..., None]] = {
     "init": init,
     "next": next_part,
     "start": start,
+    "lesson": lesson,
     "check": check,
     "hint": hint,
     "solution": solution,
