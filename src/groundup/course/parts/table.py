@@ -13,8 +13,8 @@ __all__ = ["PARTS", "Part", "part_named"]
 class Part:
     """A module of the library that a learner rebuilds.
 
-    What belongs to it lies in ``groundup/course/parts/<stem>/``: ``checks.py``, ``hints.md`` and
-    the planted ``mistakes.py``, where the stem is the module's own name.
+    What belongs to it lies in ``groundup/course/parts/<stem>/``: ``lesson.md``, ``checks.py``,
+    ``hints.md`` and the planted ``mistakes.py``, where the stem is the module's own name.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Part:
 
     @property
     def folder(self) -> Path:
-        """Where its checks, hints and mistakes lie."""
+        """Where its lesson, checks, hints and mistakes lie."""
         return Path(__file__).parent / self.stem
 
     @property
