@@ -41,16 +41,38 @@ _NEVER = 1 << 30  # calls needed from a state that can never return
 
 
 class Grammar:
-    """Rules under construction. A rule is named by its first state; ``state()`` begins one."""
+    """Rules under construction. A rule is named by its first state; ``state()`` begins one.
+
+    States are numbered from 0 in the order in which they are made. From a state one may read a
+    byte, read nothing, or call a rule, which reads a text of its own. All methods but ``state()``
+    begin at a given state and return one that they make, at which the reading goes on. The
+    attributes may also be added to from outside, which is how rules get loops and ends:
+
+    - ``moves``: for each state a list of ``(first, last, target)``: a byte from first to last,
+      both included, leads to the target. Moves may overlap.
+    - ``empty_moves``: for each state a list of targets that are reached without a byte.
+    - ``calls``: for each state a list of ``(rule, target)``: the rule is read from its first state
+      to one of its ends, and then the target goes on.
+    - ``returns``: the set of states at which a rule may end.
+
+    Example: brackets in one another, ``[[]]``:
+    ``rule = g.state()``, ``inside = g.text(rule, b"[")``, ``after = g.call(inside, rule)``,
+    ``g.empty_moves[inside].append(after)``, ``g.returns.add(g.text(after, b"]"))``.
+    """
 
     def __init__(self) -> None:
+        """A grammar without states."""
         self.moves: list[list[tuple[int, int, int]]] = []  # (first byte, last byte, target)
         self.empty_moves: list[list[int]] = []
         self.calls: list[list[tuple[int, int]]] = []  # (rule, where to go on)
         self.returns: set[int] = set()  # states at which a rule may end
 
     def state(self) -> int:
-        """A new state. Raises: GroundupError if there are too many."""
+        """A new state, from which nothing can be read yet.
+
+        Raises:
+            GroundupError: there are ``MAX_GRAMMAR_STATES`` already.
+        """
         if len(self.moves) == MAX_GRAMMAR_STATES:
             raise GroundupError(
                 f"the definition needs a grammar of more than {MAX_GRAMMAR_STATES:,} states; use "
@@ -81,7 +103,7 @@ class Grammar:
         return target
 
     def call(self, source: int, rule: int) -> int:
-        """Read what a rule reads; returns the state after it."""
+        """Read what a rule reads from a state on; returns the state after it."""
         target = self.state()
         self.calls[source].append((rule, target))
         return target
@@ -90,16 +112,35 @@ class Grammar:
 class PushdownAutomaton:
     """Runs a grammar. States are immutable values, compare by what they hold, and can be kept.
 
-    Every state that is reached can be completed to a text that the grammar reads, with at most
-    ``MAX_DEPTH`` calls in one another: moves without such an end do not exist.
+    A state is the set of all configurations in which the run may be: those that are reached
+    without a further byte, and from which one may be read, or the text may end.
 
-    ``byte_classes``: (256,) uint8, which bytes no move of the grammar tells apart.
+    Every state that is reached can be completed to a text that the grammar reads, with at most
+    ``MAX_DEPTH`` calls in one another: moves without such an end do not exist. So what follows the
+    moves is never stuck, and a rule that could only go on for ever is never entered. A call after
+    which its rule has nothing left but to return leaves its place to the called rule, and is no
+    level: a list that is written by right recursion may have any length.
+
+    An ambiguous grammar is bounded by ``MAX_CONFIGURATIONS`` and ``MAX_STACKS_OF_A_PLACE``, as
+    said there; left recursion and circles of empty moves end.
+
+    ``byte_classes``: shape (256,), uint8: the class of each byte. Bytes that no move tells apart
+    have the same class; the classes are numbered from 0, rising along the bytes.
+
+    Time: a byte costs about the configurations of the state, whatever the length of the text. The
+    least number of calls that each state needs is found once for all, in O(E log E) for E moves
+    and calls (Knuth 1977, "A generalization of Dijkstra's algorithm").
     """
 
     def __init__(self, grammar: Grammar, rule: int) -> None:
         """Run the grammar from a rule on.
 
-        Raises: GroundupError if nothing can be read that way.
+        Args:
+            grammar: not changed, here or later.
+            rule: its first state.
+
+        Raises:
+            GroundupError: nothing can be read that way with at most ``MAX_DEPTH`` levels.
         """
         # A call with nothing to do afterwards leaves the caller's place to the called.
         last = {to: _only_returns(grammar, to) for calls in grammar.calls for _, to in calls}
@@ -145,7 +186,8 @@ class PushdownAutomaton:
     def moves(self, state: State) -> list[tuple[State, tuple[int, ...]]]:
         """The states that one byte leads to, each with the classes of bytes that lead there.
 
-        The classes of different states do not overlap; bytes of no class may not follow.
+        The classes of different states do not overlap; bytes of no class may not follow. Each
+        state is there once, and none is empty.
         """
         if len(state) == 1:
             [(position, stack)] = state
@@ -167,7 +209,7 @@ class PushdownAutomaton:
         return [(_bounded(after), tuple(classes)) for after, classes in by_state.items()]
 
     def step(self, state: State, byte: int) -> State | None:
-        """The state after one byte, or None where it may not follow."""
+        """The state after one byte, 0 to 255, or None where it may not follow."""
         c = int(self.byte_classes[byte])
         return next((after for after, classes in self.moves(state) if c in classes), None)
 
