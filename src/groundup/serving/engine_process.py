@@ -60,6 +60,7 @@ class EngineLostError(ApiError):
         """``status``: of the process, if it is known."""
         super().__init__(503, f"{what}: ask again", code="engine_lost", retry_after=1)
         self.process_status = status
+        self.repeated = False  # it was asked of a second one before
 
 
 class EngineProcess(asyncio.Protocol):

@@ -32,7 +32,6 @@ from groundup.tokenizers.tokenizer import Tokenizer
 __all__ = ["Replica", "Replicas"]
 
 BEGINNING = 64  # tokens: prompts that share them go to one replica, whose cache then knows them
-REPEATS = 1  # of a request whose replica was lost: it may be the request that kills them
 STEADY = 10.0  # seconds: a process that ends earlier counts as one that did not start
 RESTART_DEADLINE = 30.0  # seconds that a request waits for any replica to live
 COUNTERS = ("prefix_cache_queries", "prefix_cache_hits", "preemptions")
@@ -78,8 +77,8 @@ class Replicas:
     - Long prompts that begin alike go to one replica, as long as that has room (`prefix_affinity`);
       others to one with the fewest requests outstanding.
     - A replica that ends or hangs is started again: at once the first time, then after pauses that
-      double. The requests that it had given no token yet are repeated on another one, once. The
-      others end with an `EngineLostError`.
+      double. The requests of which nobody has seen a token are repeated on another one, once, as it
+      may be the request that kills them. The others end with an `EngineLostError`.
     """
 
     def __init__(
@@ -151,17 +150,13 @@ class Replicas:
         return _Stream(self, request)
 
     async def embed(self, prompts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """As `AsyncEngine` has it; raises `EngineLostError` as `generate` does."""
+        """As `AsyncEngine` has it. It raises `EngineLostError` when a replica is lost meanwhile, or
+        none lives.
+        """
         vectors = []
         for prompt in prompts:  # one at a time: others' steps come between
-            for repeats in reversed(range(REPEATS + 1)):
-                process = self.process_for(prompt) or await self.next_process(prompt)
-                try:
-                    vectors.append(await process.embed(prompt))
-                    break
-                except EngineLostError:
-                    if not repeats:
-                        raise
+            process = self.process_for(prompt) or await self.next_process(prompt)
+            vectors.append(await process.embed(prompt))
         return np.stack(vectors)
 
     def ready(self) -> bool:
@@ -248,7 +243,7 @@ class _Stream:
     def __init__(self, replicas: Replicas, request: Request) -> None:
         self._replicas = replicas
         self._request = request
-        self._repeats = REPEATS
+        self._repeated = False
         self._begun = False
         process = replicas.process_for(request.prompt)
         self._tokens = None if process is None else process.generate(request)
@@ -263,10 +258,11 @@ class _Stream:
                 self._tokens = process.generate(self._request)
             try:
                 tokens = await anext(self._tokens)
-            except EngineLostError:
-                if self._begun or not self._repeats:
+            except EngineLostError as lost:
+                if self._begun or self._repeated:
+                    lost.repeated = self._repeated
                     raise
-                self._repeats -= 1
+                self._repeated = True
                 self._tokens = None
             else:
                 self._begun = True
