@@ -121,7 +121,8 @@ def test_ctrl_c_with_replicas(terminal: Callable[..., pexpect.spawn], tiny_model
     port = str(free_port())
     child = terminal("serve", "--model", tiny_model, "--port", port, "--replicas", "2")
     child.expect("Ctrl-C ends")
-    until_it_answers(httpx.Client(base_url=f"http://127.0.0.1:{port}"), child.isalive)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        until_it_answers(client, child.isalive)
     engines = children(child.pid)
     assert len(engines) == 2
     child.sendintr()
