@@ -102,3 +102,57 @@ def swapped_attention(workspace: Workspace) -> Callable[[str], Path]:
 def environment_fixture() -> Callable[[], dict[str, str]]:
     """Of commands in processes of their own, with one thread each: machines may be busy."""
     return lambda: {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80", "TERM": "dumb"}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A GGUF file of one random layer, of which 8,192 tokens are the context."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf", 8192)
+
+
+@pytest.fixture(scope="session")
+def forgetful_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same, with a context of 100 tokens."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "forgetful.gguf", 100)
+
+
+def write_tiny_model(path: Path, context: int) -> str:
+    """With the packaged model's tokenizer and template."""
+    import gguf  # most tests need neither
+    import numpy as np
+
+    from groundup.models.fetch import fetch
+    from groundup.models.gguf import read_gguf
+
+    packaged = read_gguf(fetch("smollm2-135m-instruct")).metadata
+    writer = gguf.GGUFWriter(path, "llama")
+    for key, value in packaged.items():
+        if key.startswith("tokenizer."):
+            name = key.removeprefix("tokenizer.ggml.")
+            if name in ("tokens", "merges", "token_type"):
+                writer.add_array(key, list(value) if isinstance(value, list) else value.tolist())
+            elif isinstance(value, str):
+                writer.add_string(key, value)
+            elif isinstance(value, bool):
+                writer.add_bool(key, value)
+            else:
+                writer.add_uint32(key, int(value))
+    dim, random = 32, np.random.default_rng(0)
+    writer.add_context_length(context)
+    writer.add_embedding_length(dim)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(dim)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    shapes = {"token_embd": (len(packaged["tokenizer.ggml.tokens"]), dim), "output_norm": (dim,)}
+    shapes |= {"blk.0.attn_norm": (dim,), "blk.0.ffn_norm": (dim,)}
+    shapes |= {f"blk.0.{n}": (dim, dim) for n in ("attn_q", "attn_output", "ffn_gate", "ffn_up")}
+    shapes |= {"blk.0.ffn_down": (dim, dim), "blk.0.attn_k": (16, dim), "blk.0.attn_v": (16, dim)}
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", random.normal(size=shape).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return str(path)

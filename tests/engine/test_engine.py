@@ -1,14 +1,11 @@
 """The engine against the plain decoding loop, whatever else it does at the same time."""
 
-import asyncio
 import random
-import time
 from typing import Any
 
 import pytest
 import torch
 
-from groundup.engine.async_engine import AsyncEngine
 from groundup.engine.engine import Engine
 from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.generate import generate
@@ -207,65 +204,3 @@ def test_the_real_model_writes_in_a_form(loaded: LoadedModel) -> None:
     date = loaded.tokenizer.decode(texts[1])
     assert [len(n) for n in date.split("-")] == [4, 2, 2], date
     assert texts[2] == alone(loaded.model, Request(prompt, stop_ids=stop, max_tokens=12))
-
-
-def test_the_asynchronous_engine(loaded: LoadedModel) -> None:
-    prompt = tuple(loaded.tokenizer.encode_chat([{"role": "user", "content": "Hello"}]))
-    request = Request(prompt, max_tokens=8)
-
-    async def run() -> None:
-        engine = AsyncEngine(loaded)
-        try:
-
-            async def text() -> list[int]:
-                return [t.id async for tokens in engine.generate(request) for t in tokens]
-
-            expected = alone(loaded.model, request)
-            assert await asyncio.gather(*(text() for _ in range(3))) == [expected] * 3
-            stream = engine.generate(Request(prompt))
-            async for _ in stream:
-                break
-            await stream.aclose()
-            with pytest.raises(GroundupError, match="empty"):
-                await anext(engine.generate(Request(())))
-            vectors = await engine.embed([prompt, prompt[:3]])
-            assert vectors.shape == (2, loaded.model.config.dim)
-            assert (vectors**2).sum(1) == pytest.approx([1, 1], abs=1e-4)
-            for _ in range(500):
-                if engine.stats()["kv_cache_usage"] == 0 and not engine.stats()["running"]:
-                    break
-                await asyncio.sleep(0.01)
-            assert engine.stats()["kv_cache_usage"] == 0
-            assert engine.ready()
-            left = engine.generate(Request(prompt))
-            await anext(left)
-        finally:
-            await asyncio.to_thread(engine.close)
-        assert not engine.ready()
-        with pytest.raises(GroundupError, match="stopped"):
-            async for _ in left:
-                pass
-
-    asyncio.run(run())
-
-
-class SlowToEnd(AsyncEngine):
-    """Its thread lives on for a while after the last order that it takes."""
-
-    def _run(self) -> None:
-        super()._run()
-        time.sleep(0.5)
-
-
-@pytest.mark.parametrize("kind", [AsyncEngine, SlowToEnd])
-def test_closing_ends_the_wait_for_a_vector(loaded: LoadedModel, kind: type[AsyncEngine]) -> None:
-    async def run() -> None:
-        engine = kind(loaded)
-        waiting = asyncio.create_task(engine.embed([(1,) * 500] * 200))
-        await asyncio.sleep(0.05)
-        await asyncio.to_thread(engine.close)
-        with pytest.raises(GroundupError, match="stopped"):
-            await asyncio.wait_for(waiting, 60)
-        await engine.generate(Request((1, 2))).aclose()
-
-    asyncio.run(run())

@@ -21,6 +21,13 @@ def serve(
         str, typer.Option(help="The address to listen on. Others than this machine's need a key.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
+    replicas: Annotated[
+        int, typer.Option(min=1, help="Processes that run the model, each with its own copy.")
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads of each of them.", show_default="the cores, shared out"),
+    ] = None,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,12 +53,15 @@ def serve(
     from groundup.course.swap import install_swaps
     from groundup.course.workspace import find_workspace
 
-    swaps = install_swaps(find_workspace())
-    fused = not swaps.parts  # a learner's parts run in the plain model
+    for problem in install_swaps(find_workspace()).problems:
+        typer.echo(f"groundup: {problem}", err=True)
 
     from groundup.serving.app import create_app
     from groundup.serving.callers import Callers
+    from groundup.serving.engine_messages import EngineOptions
     from groundup.serving.intake import IntakeSettings
+    from groundup.serving.replica_metrics import ReplicaMetrics
+    from groundup.serving.replicas import Replicas
     from groundup.serving.server import Server, ServerSettings, listen
     from groundup.serving.service import Service
     from groundup.serving.traces import tracing
@@ -59,10 +69,12 @@ def serve(
     listener = listen(host, port)  # before the model is loaded, which takes longer
 
     async def run(tracer: "Tracer | None") -> None:
-        from groundup.engine.async_engine import AsyncEngine
-
-        async with AsyncEngine.start(model, fused=fused) as engine:
-            service = Service(engine, IntakeSettings(), Callers(keys))
+        options = EngineOptions(model, threads=threads)
+        command = ("-m", "groundup.course.swapped_engine")
+        async with Replicas.start(options, replicas, command=command) as engine:
+            intake = IntakeSettings(places=replicas * options.max_sequences)
+            service = Service(engine, intake, Callers(keys))
+            service.metrics.registry.register(ReplicaMetrics(engine))
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"{engine.model_name} on http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
             await Server(create_app(service, tracer), service, ServerSettings()).serve(

@@ -17,7 +17,7 @@ from groundup.tokenizers.from_gguf import tokenizer_from_gguf
 from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
 from groundup.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["LoadedModel", "load_model", "locate"]
+__all__ = ["LoadedModel", "load_model", "load_tokenizer", "locate"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,14 @@ def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
     if torch.cuda.is_available():
         model = model.to("cuda", dtype)
     return LoadedModel(source, model, tokenizer)
+
+
+def load_tokenizer(source: str) -> Tokenizer:
+    """The tokenizer alone; ``source`` and errors as `load_model` has them."""
+    path = locate(source)
+    if path.is_dir():
+        return tokenizer_from_folder(path)
+    return tokenizer_from_gguf(read_gguf(path).metadata)
 
 
 def _fastest_dtype() -> torch.dtype:

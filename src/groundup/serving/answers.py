@@ -136,7 +136,7 @@ class Answers:
         now = perf_counter()
         latencies = len(tokens)
         if not self._first_token[i]:
-            self._first_token[i] = now
+            self._first_token[i] = self._last_token[i] = now
             metrics.time_to_first_token.observe(now - self._arrival)
             latencies -= 1
             if self._trace is not None:

@@ -1,5 +1,6 @@
 """The ASGI application: the routes, without anything between them and the server."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,9 @@ import msgspec
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Scope
 
+from groundup.serving.answer_cache import Answer
 from groundup.serving.endpoint import Endpoint, not_found
+from groundup.serving.engine_process import EngineLostError
 from groundup.serving.openapi import openapi_document
 from groundup.serving.routes import ROUTES
 from groundup.serving.service import Service
@@ -34,7 +37,7 @@ def create_app(service: Service, tracer: "Tracer | None" = None) -> Router:
 
     routes = []
     for route in ROUTES:
-        handler = partial(route.handler, service)
+        handler = partial(asked, route.handler, service)
         endpoint: ASGIApp = Endpoint(
             service, handler, route.method, probe=route.probe, kept=route.kept
         )
@@ -43,3 +46,18 @@ def create_app(service: Service, tracer: "Tracer | None" = None) -> Router:
         routes.append(Route(route.path.replace("{id}", "{id:path}"), endpoint))
     routes.append(Route("/openapi.json", Endpoint(service, openapi, "GET")))
     return Router(routes, redirect_slashes=False, default=not_found(service))
+
+
+async def asked(
+    handler: Callable[[Service, bytes, Scope], Awaitable[Answer]],
+    service: Service,
+    body: bytes,
+    scope: Scope,
+) -> Answer:
+    """A handler's answer. It is asked again if it lost its engine before it had one to show."""
+    try:
+        return await handler(service, body, scope)
+    except EngineLostError as lost:
+        if lost.repeated:
+            raise
+        return await handler(service, body, scope)
