@@ -1,0 +1,138 @@
+"""The passes between the matrix products of a batch on a GPU, each one Triton kernel.
+
+As `groundup.engine.cpu_kernels` has them for a CPU. In torch each of them is several kernels, and
+to start those takes longer than the little that they do in generation. Sums are float32.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = ["add_rms_norm", "rotate_and_store", "silu_multiply"]
+
+
+def add_rms_norm(
+    x: Tensor, delta: Tensor | None, weight: Tensor, eps: float, dtype: torch.dtype
+) -> Tensor:
+    """``x += delta`` (None adds nothing), then its RMSNorm.
+
+    Args:
+        x: (N, C), float32, changed in place.
+        delta: (N, C).
+        weight: (C,), float32.
+        dtype: of the result.
+
+    Returns:
+        (N, C).
+    """
+    N, C = x.shape
+    out = torch.empty_like(x, dtype=dtype)
+    add_rms_norm_kernel[(N,)](x, delta, weight, out, eps, C, triton.next_power_of_2(C))
+    return out
+
+
+def rotate_and_store(
+    qkv: Tensor, bias: Tensor | None, norms: Tensor | None, eps: float,
+    turn: tuple[Tensor, Tensor] | None,
+    tables: Tensor, sequence_of: Tensor, positions: Tensor, keys: Tensor, values: Tensor,
+) -> Tensor:  # fmt: skip
+    """Split the projections of a batch; rotate queries and keys; put keys and values in place.
+
+    Args:
+        qkv: (N, (H + 2 H_kv) D), without the bias.
+        bias: ((H + 2 H_kv) D,), float32, or None.
+        norms: (2, D), float32: the weights of the RMSNorm of each head's queries and keys, or None.
+        eps: of these norms.
+        turn: cosine and sine, (context, D / 2), float32, by position, or None where nothing is rotated.
+        tables, sequence_of, positions: as `paged_attention` takes them.
+        keys, values: (blocks, H_kv, block size, D), the cache's, written to.
+
+    Returns:
+        The queries (N, H, D), in the dtype of qkv.
+    """
+    H_kv, block_size, D = keys.shape[1:]
+    N, heads = len(qkv), qkv.shape[1] // D
+    q = torch.empty((N, heads - 2 * H_kv, D), dtype=qkv.dtype, device=qkv.device)
+    cos, sin = turn or (None, None)
+    rotate_and_store_kernel[(N, heads)](
+        qkv, bias, norms, cos, sin, tables, sequence_of, positions, keys, values, q, eps,
+        tables.shape[1], heads - 2 * H_kv, H_kv, D, block_size, triton.next_power_of_2(D // 2),
+    )  # fmt: skip
+    return q
+
+
+def silu_multiply(gate_up: Tensor) -> Tensor:
+    """``silu(gate) * up`` of a joint product (N, 2 F): gate first, then up; returns (N, F)."""
+    N, F = gate_up.shape[0], gate_up.shape[1] // 2
+    out = torch.empty((N, F), dtype=gate_up.dtype, device=gate_up.device)
+    block = min(1024, triton.next_power_of_2(F))
+    silu_multiply_kernel[(N, triton.cdiv(F, block))](gate_up, out, F, block)
+    return out
+
+
+@triton.jit
+def add_rms_norm_kernel(x, delta, weight, out, eps, C: tl.constexpr, WIDE: tl.constexpr):
+    c = tl.arange(0, WIDE)
+    at = tl.program_id(0) * C + c
+    row = tl.load(x + at, mask=c < C, other=0)
+    if delta is not None:
+        row += tl.load(delta + at, mask=c < C, other=0).to(tl.float32)
+        tl.store(x + at, row, mask=c < C)
+    inverse = 1 / tl.sqrt(tl.sum(row * row, 0) / C + eps)
+    row = row * inverse * tl.load(weight + c, mask=c < C, other=0)
+    tl.store(out + at, row.to(out.dtype.element_ty), mask=c < C)
+
+
+@triton.jit(do_not_specialize=["TABLE"])
+def rotate_and_store_kernel(
+    qkv, bias, norms, cos, sin, tables, sequence_of, positions, keys, values, q, eps, TABLE,
+    H: tl.constexpr, H_KV: tl.constexpr, D: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr, WIDE: tl.constexpr,
+):  # fmt: skip
+    """One head of one row: of queries, keys or values, which lie in this order."""
+    row, head = tl.program_id(0), tl.program_id(1)
+    HALF: tl.constexpr = D // 2
+    d = tl.arange(0, WIDE)
+    inside = d < HALF
+    source = qkv + (row * (H + 2 * H_KV) + head) * D + d
+    first = tl.load(source, mask=inside, other=0).to(tl.float32)
+    second = tl.load(source + HALF, mask=inside, other=0).to(tl.float32)
+    if bias is not None:
+        first += tl.load(bias + head * D + d, mask=inside, other=0)
+        second += tl.load(bias + head * D + HALF + d, mask=inside, other=0)
+    position = tl.load(positions + row)
+    if head < H + H_KV:
+        if norms is not None:
+            weight = norms + (head // H) * D + d  # the keys' behind the queries'
+            inverse = 1 / tl.sqrt(tl.sum(first * first + second * second, 0) / D + eps)
+            first *= inverse * tl.load(weight, mask=inside, other=0)
+            second *= inverse * tl.load(weight + HALF, mask=inside, other=0)
+        if cos is not None:
+            c = tl.load(cos + position * HALF + d, mask=inside, other=0)
+            s = tl.load(sin + position * HALF + d, mask=inside, other=0)
+            before = first
+            first = before * c - second * s
+            second = second * c + before * s
+    if head < H:
+        target = q + (row * H + head) * D
+    else:
+        table = tables + tl.load(sequence_of + row) * TABLE
+        block = tl.load(table + position // BLOCK_SIZE).to(tl.int64)
+        slot = (block * H_KV + (head - H) % H_KV) * BLOCK_SIZE + position % BLOCK_SIZE
+        if head < H + H_KV:
+            target = keys + slot * D
+        else:
+            target = values + slot * D
+    tl.store(target + d, first.to(q.dtype.element_ty), mask=inside)
+    tl.store(target + HALF + d, second.to(q.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def silu_multiply_kernel(gate_up, out, F: tl.constexpr, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    f = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    gate = tl.load(gate_up + row * 2 * F + f, mask=f < F, other=0).to(tl.float32)
+    up = tl.load(gate_up + row * 2 * F + F + f, mask=f < F, other=0).to(tl.float32)
+    result = gate * tl.sigmoid(gate) * up
+    tl.store(out + row * F + f, result.to(out.dtype.element_ty), mask=f < F)
