@@ -89,7 +89,7 @@ class CudaLlama:
         ]
         self._norm = model.norm.weight.detach().float()
         on_gpu = self._device.type == "cuda"
-        self._processors = 8
+        self._processors = 4
         if on_gpu:
             properties = torch.cuda.get_device_properties(self._device)
             self._processors = properties.multi_processor_count

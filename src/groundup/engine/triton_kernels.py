@@ -55,9 +55,10 @@ def rotate_and_store(
     N, heads = len(qkv), qkv.shape[1] // D
     q = torch.empty((N, heads - 2 * H_kv, D), dtype=qkv.dtype, device=qkv.device)
     cos, sin = turn or (None, None)
-    rotate_and_store_kernel[(N, heads)](
+    rotate_and_store_kernel[(N,)](
         qkv, bias, norms, cos, sin, tables, sequence_of, positions, keys, values, q, eps,
-        tables.shape[1], heads - 2 * H_kv, H_kv, D, block_size, triton.next_power_of_2(D // 2),
+        tables.shape[1], heads - 2 * H_kv, H_kv, D, block_size,
+        triton.next_power_of_2(heads), triton.next_power_of_2(D // 2),
     )  # fmt: skip
     return q
 
@@ -87,45 +88,49 @@ def add_rms_norm_kernel(x, delta, weight, out, eps, C: tl.constexpr, WIDE: tl.co
 @triton.jit(do_not_specialize=["TABLE"])
 def rotate_and_store_kernel(
     qkv, bias, norms, cos, sin, tables, sequence_of, positions, keys, values, q, eps, TABLE,
-    H: tl.constexpr, H_KV: tl.constexpr, D: tl.constexpr,
-    BLOCK_SIZE: tl.constexpr, WIDE: tl.constexpr,
+    H: tl.constexpr, H_KV: tl.constexpr, D: tl.constexpr, BLOCK_SIZE: tl.constexpr,
+    HEADS: tl.constexpr, WIDE: tl.constexpr,
 ):  # fmt: skip
-    """One head of one row: of queries, keys or values, which lie in this order."""
-    row, head = tl.program_id(0), tl.program_id(1)
+    """All heads of one row: of queries, keys and values, which lie in this order."""
+    row = tl.program_id(0)
     HALF: tl.constexpr = D // 2
-    d = tl.arange(0, WIDE)
-    inside = d < HALF
-    source = qkv + (row * (H + 2 * H_KV) + head) * D + d
-    first = tl.load(source, mask=inside, other=0).to(tl.float32)
+    h, d = tl.arange(0, HEADS)[:, None], tl.arange(0, WIDE)[None, :]
+    inside = (h < H + 2 * H_KV) & (d < HALF)
+    source = qkv + (row * (H + 2 * H_KV) + h) * D + d
+    first = tl.load(source, mask=inside, other=0).to(tl.float32)  # (HEADS, WIDE)
     second = tl.load(source + HALF, mask=inside, other=0).to(tl.float32)
     if bias is not None:
-        first += tl.load(bias + head * D + d, mask=inside, other=0)
-        second += tl.load(bias + head * D + HALF + d, mask=inside, other=0)
+        first += tl.load(bias + h * D + d, mask=inside, other=0)
+        second += tl.load(bias + h * D + HALF + d, mask=inside, other=0)
+    no_value = h < H + H_KV
+    if norms is not None:
+        weight = norms + tl.where(h < H, 0, D) + d
+        inverse = 1 / tl.sqrt(tl.sum(first * first + second * second, 1) / D + eps)[:, None]
+        normal = inverse * tl.load(weight, mask=inside, other=0)
+        first *= tl.where(no_value, normal, 1)
+        normal = inverse * tl.load(weight + HALF, mask=inside, other=0)
+        second *= tl.where(no_value, normal, 1)
     position = tl.load(positions + row)
-    if head < H + H_KV:
-        if norms is not None:
-            weight = norms + (head // H) * D + d  # the keys' behind the queries'
-            inverse = 1 / tl.sqrt(tl.sum(first * first + second * second, 0) / D + eps)
-            first *= inverse * tl.load(weight, mask=inside, other=0)
-            second *= inverse * tl.load(weight + HALF, mask=inside, other=0)
-        if cos is not None:
-            c = tl.load(cos + position * HALF + d, mask=inside, other=0)
-            s = tl.load(sin + position * HALF + d, mask=inside, other=0)
-            before = first
-            first = before * c - second * s
-            second = second * c + before * s
-    if head < H:
-        target = q + (row * H + head) * D
-    else:
-        table = tables + tl.load(sequence_of + row) * TABLE
-        block = tl.load(table + position // BLOCK_SIZE).to(tl.int64)
-        slot = (block * H_KV + (head - H) % H_KV) * BLOCK_SIZE + position % BLOCK_SIZE
-        if head < H + H_KV:
-            target = keys + slot * D
-        else:
-            target = values + slot * D
-    tl.store(target + d, first.to(q.dtype.element_ty), mask=inside)
-    tl.store(target + HALF + d, second.to(q.dtype.element_ty), mask=inside)
+    if cos is not None:
+        c = tl.load(cos + position * HALF + d, mask=d < HALF, other=0)
+        s = tl.load(sin + position * HALF + d, mask=d < HALF, other=0)
+        c, s = tl.where(no_value, c, 1), tl.where(no_value, s, 0)
+        before = first
+        first = before * c - second * s
+        second = second * c + before * s
+    first, second = first.to(q.dtype.element_ty), second.to(q.dtype.element_ty)
+
+    target = q + (row * H + h) * D + d
+    tl.store(target, first, mask=inside & (h < H))
+    tl.store(target + HALF, second, mask=inside & (h < H))
+    table = tables + tl.load(sequence_of + row) * TABLE
+    block = tl.load(table + position // BLOCK_SIZE).to(tl.int64)
+    slot = (block * H_KV + (h - H) % H_KV) * BLOCK_SIZE + position % BLOCK_SIZE
+    is_key, is_value = inside & (h >= H) & no_value, inside & (h >= H + H_KV)
+    tl.store(keys + slot * D + d, first, mask=is_key)
+    tl.store(keys + slot * D + HALF + d, second, mask=is_key)
+    tl.store(values + slot * D + d, first, mask=is_value)
+    tl.store(values + slot * D + HALF + d, second, mask=is_value)
 
 
 @triton.jit
