@@ -4,7 +4,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from groundup.engine.scheduler import Chunk
 from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix
 from groundup.engine.triton_kernels import add_rms_norm, rotate_and_store, silu_multiply
-from groundup.engine.triton_paged_attention import paged_attention
+from groundup.engine.triton_paged_attention import paged_attention, splits_to_fill
 from groundup.models.linear import Linear
 from groundup.models.llama import Block, Llama
 from groundup.models.rotary import rotary_table
@@ -23,7 +23,6 @@ from groundup.models.rotary import rotary_table
 __all__ = ["CudaLlama"]
 
 QUERIES = 64  # of one key head that a program has in a long batch
-MOST_SPLITS = 32
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,7 @@ class CudaLlama:
         shape = (config.layers, blocks + 1, config.kv_heads, block_size, config.head_dim)
         self.keys = torch.zeros(shape, dtype=self.dtype, device=self._device)
         self.values = torch.zeros_like(self.keys)
+        self._graph_rows = graph_rows
         self._spare = blocks  # the last block's number: of rows that nobody asked for
         self._block_size = block_size
         assert isinstance(model.frequencies, Tensor)
@@ -98,7 +98,7 @@ class CudaLlama:
         most_blocks = min(blocks, -(-config.context // block_size))
         ints = partial(torch.zeros, dtype=torch.int32, device=self._device)
         self._rows = ints((3, graph_rows))
-        self._tables = ints((graph_rows + 1, most_blocks))
+        self._tables = ints((graph_rows + 1, most_blocks)).fill_(self._spare)
         self._starts = torch.arange(graph_rows + 1, dtype=torch.int32, device=self._device)
         sizes = {graph_rows, *(n for n in (1, 2, 4, 8) if n < graph_rows)}
         self._sizes = sorted(sizes | set(range(16, graph_rows, 16)))
@@ -115,47 +115,47 @@ class CudaLlama:
         """Read a batch; its keys and values go to the cache.
 
         Returns:
-            The logits (chunks, vocabulary) of each chunk's last token, float32.
+            The logits (outputs, vocabulary) of each chunk's last ``outputs`` tokens, chunk after
+            chunk, float32.
         """
         counts = np.array([chunk.count for chunk in batch])
         tokens = np.concatenate([
             chunk.sequence.tokens[chunk.sequence.read : chunk.sequence.read + chunk.count]
             for chunk in batch
         ])  # fmt: skip
-        begins = np.cumsum(counts) - counts
+        ends = np.cumsum(counts)
         sequence_of = np.repeat(np.arange(len(batch)), counts)
         reads = np.array([chunk.sequence.read for chunk in batch])
-        positions = np.arange(len(tokens)) - (begins - reads)[sequence_of]
+        positions = np.arange(len(tokens)) + (reads + counts - ends)[sequence_of]
         rows = np.stack([tokens, positions, sequence_of])  # (3, N)
         tables = np.full(
             (len(batch) + 1, max(len(chunk.sequence.blocks) for chunk in batch)), self._spare
         )
         for table, chunk in zip(tables, batch, strict=False):  # the last one stays spare
             table[: len(chunk.sequence.blocks)] = chunk.sequence.blocks
-        last = torch.from_numpy(begins + counts - 1).to(self._device)
-        N = len(tokens)
-        if N > self._sizes[-1]:
-            return self._forward(self._long(rows, tables, counts), last)
-        n = next(size for size in self._sizes if size >= N)
+        last = np.concatenate(
+            [np.arange(end - chunk.outputs, end) for end, chunk in zip(ends, batch, strict=True)]
+        )
+        wanted = torch.from_numpy(last).to(self._device)
+        if len(tokens) > self._graph_rows:
+            return self._forward(self._long(rows, tables, counts), wanted)
+        n = next(size for size in self._sizes if size >= len(tokens))
         padded = np.zeros((3, n), np.int64)
-        padded[:, :N] = rows
-        padded[2, N:] = len(batch)
+        padded[:, : len(tokens)] = rows
+        padded[2, len(tokens) :] = len(batch)
         self._rows[:, :n].copy_(torch.from_numpy(padded))
         self._tables[: len(tables), : tables.shape[1]].copy_(torch.from_numpy(tables))
         graph = self._graphs.get(n)
         logits = self._forward(self._static(n)) if graph is None else graph()
-        return logits[last]
+        return logits[wanted]
 
     def _static(self, n: int) -> _Batch:
         """The first n rows of what graphs read; each row is attended to for itself."""
-        programs = n * self.config.kv_heads
-        splits = 1
-        while 2 * splits * programs <= 2 * self._processors and splits < MOST_SPLITS:
-            splits *= 2
         tokens, positions, sequence_of = self._rows[:, :n]
         return _Batch(
-            tokens, positions, sequence_of, self._tables, self._starts[: n + 1], 1, splits
-        )
+            tokens, positions, sequence_of, self._tables, self._starts[: n + 1],
+            most_rows=1, splits=splits_to_fill(n * self.config.kv_heads, self._processors),
+        )  # fmt: skip
 
     def _long(
         self, rows: NDArray[np.int64], tables: NDArray[np.int64], counts: NDArray[np.int64]
@@ -171,7 +171,7 @@ class CudaLlama:
         tokens, positions, sequence_of = (self._ints(row) for row in rows)
         return _Batch(
             tokens, positions, sequence_of, self._ints(tables), self._ints(np.array(starts)),
-            most_rows, 1,
+            most_rows, splits=1,
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -185,8 +185,8 @@ class CudaLlama:
     def _ints(self, array: NDArray[np.int64]) -> Tensor:
         return torch.from_numpy(array).to(self._device, torch.int32)
 
-    def _forward(self, batch: _Batch, last: Tensor | None = None) -> Tensor:
-        """The logits of all rows, or of those whose numbers are in ``last``, float32."""
+    def _forward(self, batch: _Batch, wanted: Tensor | None = None) -> Tensor:
+        """The logits of all rows, or of those whose numbers are ``wanted``, float32."""
         eps, dtype = self.config.norm_eps, self.dtype
         place = (batch.tables, batch.sequence_of, batch.positions)
         # The residual stream is float32, as in the plain model on a CPU.
@@ -207,8 +207,8 @@ class CudaLlama:
                 projected += layer.output_bias
             normalised = add_rms_norm(x, projected, layer.feed_forward_norm, eps, dtype)
             delta = layer.down(silu_multiply(layer.gate_up(normalised)))
-        if last is not None:
-            x, delta = x[last], None if delta is None else delta[last]
+        if wanted is not None:
+            x, delta = x[wanted], None if delta is None else delta[wanted]
         hidden = add_rms_norm(x, delta, self._norm, eps, dtype)
         head = self.model.lm_head.weight
         if head.is_cuda and dtype != torch.float32:
@@ -220,7 +220,7 @@ class CudaLlama:
 class _Graph:
     """What a function starts on the GPU, recorded; its result is the same memory each time."""
 
-    def __init__(self, run: Callable[[], Tensor], pool: object) -> None:
+    def __init__(self, run: Callable[[], Tensor], pool: Any) -> None:
         with torch.inference_mode():
             run()  # compiles kernels and makes handles, neither of which can be recorded
             torch.cuda.synchronize()

@@ -42,9 +42,9 @@ def rotate_and_store(
     Args:
         qkv: (N, (H + 2 H_kv) D), without the bias.
         bias: ((H + 2 H_kv) D,), float32, or None.
-        norms: (2, D), float32: the weights of the RMSNorm of each head's queries and keys, or None.
+        norms: (2, D), float32, the weights of the RMSNorm of each head's queries and keys, or None.
         eps: of these norms.
-        turn: cosine and sine, (context, D / 2), float32, by position, or None where nothing is rotated.
+        turn: cosine and sine by position, (context, D / 2), float32, or None: nothing is rotated.
         tables, sequence_of, positions: as `paged_attention` takes them.
         keys, values: (blocks, H_kv, block size, D), the cache's, written to.
 

@@ -16,9 +16,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-__all__ = ["paged_attention"]
+__all__ = ["paged_attention", "splits_to_fill"]
 
 KEYS = 64  # that a program holds at a time
+MOST_SPLITS = 32
 LEAST = 16  # what a side of a product of matrices must at least have on a GPU
 
 
@@ -73,6 +74,14 @@ def paged_attention(
     if splits > 1:
         join[(N * H,)](parts, logs, out, D, wide, splits)
     return out
+
+
+def splits_to_fill(programs: int, processors: int) -> int:
+    """In how many splits a device gets two programs a processor, where one split has so many."""
+    splits = 1
+    while splits < MOST_SPLITS and splits * programs < 2 * processors:
+        splits *= 2
+    return splits
 
 
 @triton.jit(do_not_specialize=["TABLE"])
