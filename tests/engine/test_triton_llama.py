@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from groundup.engine.cuda_llama import CudaLlama
+from groundup.engine.engine import Engine
 from groundup.engine.generate import generate
+from groundup.engine.request import Request
 from groundup.engine.sampler import SamplingParams
 from groundup.engine.scheduler import Chunk, Scheduler
 from groundup.engine.sequence import Sequence
@@ -46,8 +48,8 @@ def expected(model: Llama, batch: list[Chunk]) -> torch.Tensor:
     for chunk in batch:
         seen = chunk.sequence.tokens[: chunk.sequence.read + chunk.count]
         with torch.inference_mode():
-            rows.append(model(torch.tensor([seen], device=device))[0, -1])
-    return torch.stack(rows)
+            rows.append(model(torch.tensor([seen], device=device))[0, -chunk.outputs :])
+    return torch.cat(rows)
 
 
 @pytest.mark.parametrize("options", CONFIGS.values(), ids=CONFIGS)
@@ -113,6 +115,18 @@ def test_rows_left_over_leave_the_blocks_alone(device: torch.device) -> None:
         assert written.tolist() == [[False] * 4, [True, True, True, False], [False] * 4]
 
 
+@pytest.mark.parametrize("graph_rows", [2, 6])
+def test_as_many_outputs_as_a_chunk_wants(device: torch.device, graph_rows: int) -> None:
+    model = model_of(device)
+    texts = [[4, 9, 1], [7, 7]]
+    batch = [
+        Chunk(Sequence(text, len(text), 9, blocks=[block]), len(text), outputs=outputs)
+        for text, block, outputs in zip(texts, (2, 0), (2, 1), strict=True)
+    ]
+    got = CudaLlama(model, 3, 4, graph_rows=graph_rows).read(batch)
+    torch.testing.assert_close(got, expected(model, batch), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_quantised_weights(device: torch.device, bits: int) -> None:
     """The logits are those of the plain model with the weights that are meant."""
@@ -145,6 +159,42 @@ def test_joining_keeps_the_model(device: torch.device) -> None:
 def test_other_weight_bits_are_refused(device: torch.device) -> None:
     with pytest.raises(ValueError, match="8, 4 or None, got 3"):
         CudaLlama(model_of(device), 2, 4, weight_bits=3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the engine reads so on a GPU only")
+def test_the_engine_on_a_gpu(device: torch.device) -> None:
+    model = model_of(device)
+    engine = Engine(model, positions=256, max_sequences=3, token_budget=16)
+    prompts = [tuple(range(1, 2 + 9 * key)) for key in range(5)]
+    texts: dict[int, list[int]] = {key: [] for key in range(5)}
+    for key, prompt in enumerate(prompts):
+        engine.add(key, Request(prompt, max_tokens=10 + key))
+    while engine.busy:
+        for key, token in engine.step():
+            texts[key].append(token.id)
+    for key, prompt in enumerate(prompts):
+        assert texts[key] == list(generate(model, prompt, SamplingParams(), max_tokens=10 + key))
+
+
+WITHOUT_TRITON = """
+import sys
+
+sys.modules["triton"] = None
+import groundup.engine.async_engine
+from groundup.engine.engine import _cuda_llama
+
+_cuda_llama()
+"""
+
+
+def test_only_a_gpu_needs_triton() -> None:
+    """Everything else can be imported without; what needs it says what to install."""
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TRITON], capture_output=True, text=True, timeout=120
+    )
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("groundup.errors.GroundupError: on a GPU the engine needs triton")
+    assert "pip install 'groundup[gpu]'" in last
 
 
 # Takes Triton's whole way to a GPU's machine code, but for the start of the kernels.
