@@ -1,6 +1,7 @@
 """The inference engine: many requests at a time, one step of the model after another."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from groundup.engine.structured_output import Matcher, StructuredOutput
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama
 from groundup.tokenizers.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from groundup.engine.cuda_llama import CudaLlama
 
 __all__ = ["Engine"]
 
@@ -59,24 +63,34 @@ class Engine:
         Args:
             model: on the device to compute on.
             tokenizer: for constraints; without it, requests with one are refused.
-            fused: on a CPU, read batches with `FusedLlama`; False takes `PlainLlama`, as a
-                learner's parts need it.
-            int8: on a CPU, multiply in 8-bit integers (`PackedMatrix`): faster, less exact.
+            fused: read batches with `FusedLlama` on a CPU, with `CudaLlama` on a GPU; False takes
+                `PlainLlama`, as a learner's parts need it.
+            int8: fused, with weights of 8 bits: faster, less exact. On a CPU the products are of
+                8-bit integers (`PackedMatrix`), on a GPU the weights alone are (`Int8Matrix`).
             positions: rounded up to whole blocks.
             block_size, token_budget, max_sequences: as `Scheduler` takes them.
+
+        Raises:
+            GroundupError: the model is on a GPU, and Triton is not installed.
         """
         device = model.embed_tokens.weight.device
         blocks = -(-positions // block_size)
         self._model = model
-        self._reader: FusedLlama | PlainLlama
+        self._block_size = block_size
+        self._reader: FusedLlama | PlainLlama | CudaLlama
         if fused and device.type == "cpu":
             # Keys and values as exact as the matrices: what is read most should be small.
             dtype = model.embed_tokens.weight.dtype
-            self._cache = PagedCache(model.config, blocks, block_size, dtype, device)
-            self._reader = FusedLlama(model, self._cache, int8=int8)
+            cache = PagedCache(model.config, blocks, block_size, dtype, device)
+            self._reader = FusedLlama(model, cache, int8=int8)
+        elif fused and device.type == "cuda":
+            bits = 8 if int8 else None
+            self._reader = _cuda_llama()(
+                model, blocks, block_size, graph_rows=max_sequences, weight_bits=bits
+            )
         else:
-            self._cache = PagedCache(model.config, blocks, block_size, model.dtype, device)
-            self._reader = PlainLlama(model, self._cache)
+            cache = PagedCache(model.config, blocks, block_size, model.dtype, device)
+            self._reader = PlainLlama(model, cache)
         self.scheduler = Scheduler(
             blocks, block_size, token_budget=token_budget, max_sequences=max_sequences
         )
@@ -106,7 +120,7 @@ class Engine:
         if new < 1:
             raise GroundupError(f"max_tokens must be at least 1, got {request.max_tokens}")
         # The last token that is chosen is never read, and needs no place.
-        positions = self.scheduler.allocator.size * self._cache.block_size
+        positions = self.scheduler.allocator.size * self._block_size
         last_length = min(len(prompt) + new, positions)
         if len(prompt) >= positions:
             raise GroundupError(
@@ -225,3 +239,19 @@ def _highest(logits: Tensor) -> list[int]:
     highest_logits(logits.numpy(), highest)
     found: list[int] = highest.tolist()
     return found
+
+
+def _cuda_llama() -> "type[CudaLlama]":
+    """The reader on a GPU, imported where there is one: its kernels need Triton.
+
+    Raises:
+        GroundupError: Triton is not installed.
+    """
+    try:
+        from groundup.engine.cuda_llama import CudaLlama
+    except ModuleNotFoundError as error:
+        raise GroundupError(
+            f"on a GPU the engine needs {error.name}, which is not installed: pip install "
+            "'groundup[gpu]', or give the engine fused=False, which is slower"
+        ) from None
+    return CudaLlama

@@ -1,0 +1,162 @@
+"""Products with matrices of 8-bit or 4-bit weights, which become numbers inside the kernel.
+
+Generation waits for the weights to come from the GPU's memory. Here they come as they are stored,
+in a half or a third of the bytes, and are widened in registers. Only weights are quantised; inputs,
+sums and outputs are as in the plain product.
+
+Source: Frantar et al. 2024, "MARLIN: mixed-precision auto-regressive parallel inference on large
+language models", section 2 (why weights alone); the 4-bit layout is GGML's Q4_1.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+__all__ = ["Int4Matrix", "Int8Matrix"]
+
+GROUP = 32  # weights that share a scale and a minimum
+COLUMNS = 64  # of weights, that a program has at a time; a multiple of GROUP
+
+
+@dataclass(frozen=True)
+class Int8Matrix:
+    """``x @ weight.T`` where row m of the weight is ``q[m] * scale[m]``."""
+
+    q: Tensor  # (M, K) int8
+    scale: Tensor  # (M,) float32
+
+    @classmethod
+    def of(cls, weight: Tensor) -> "Int8Matrix":
+        """The nearest such matrix to a weight (M, K): each row's largest becomes 127."""
+        wide = weight.float()
+        scale = wide.abs().amax(1).clamp_min(1e-12) / 127
+        return cls((wide / scale[:, None]).round().to(torch.int8), scale)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply ``x`` (N, K), contiguous; returns (N, M) in its dtype.
+
+        Raises:
+            ValueError: x does not have K columns.
+        """
+        M, K = self.q.shape
+        out, grid, tile = _prepare(x, M, K)
+        multiply_int8[grid](x, self.q, self.scale, out, len(x), M, K, *tile, COLUMNS)
+        return out
+
+
+@dataclass(frozen=True)
+class Int4Matrix:
+    """``x @ weight.T`` where each group of 32 weights of a row is ``q * scale + minimum``.
+
+    Byte i of a group's 16 holds q of its weight i in the low half, of weight 16 + i in the high.
+    """
+
+    q: Tensor  # (M, K / 2) uint8
+    scale: Tensor  # (M, K / 32) float16
+    minimum: Tensor  # (M, K / 32) float16
+
+    @classmethod
+    def of(cls, weight: Tensor) -> "Int4Matrix":
+        """A weight (M, K), each group spread evenly from its lowest to its highest.
+
+        Raises:
+            ValueError: K is not a multiple of 32.
+        """
+        M, K = weight.shape
+        if K % GROUP:
+            raise ValueError(f"a weight (M, K) in groups of {GROUP} needs K a multiple, got K {K}")
+        groups = weight.float().view(M, -1, GROUP)
+        minimum = groups.amin(2).half()
+        spread = groups.amax(2) - minimum.float()
+        scale = (spread / 15).clamp_min(1e-7).half()  # float16 has no smaller one than 6e-8
+        q = (groups - minimum.float()[..., None]) / scale.float()[..., None]
+        q = q.round().clamp(0, 15).to(torch.uint8)
+        packed = q[..., : GROUP // 2] | q[..., GROUP // 2 :] << 4
+        return cls(packed.reshape(M, K // 2), scale, minimum)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply ``x`` (N, K), contiguous; returns (N, M) in its dtype.
+
+        Raises:
+            ValueError: x does not have K columns.
+        """
+        M, K = self.q.shape[0], 2 * self.q.shape[1]
+        out, grid, tile = _prepare(x, M, K)
+        multiply_int4[grid](
+            x, self.q, self.scale, self.minimum, out, len(x), M, K, *tile, COLUMNS // 2, GROUP
+        )
+        return out
+
+
+def _prepare(x: Tensor, M: int, K: int) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
+    """Room for the output, the programs to start, and each one's rows of x and of the weight."""
+    if x.ndim != 2 or x.shape[1] != K:
+        raise ValueError(f"x must be of shape (N, {K}), got {tuple(x.shape)}")
+    N = len(x)
+    rows = min(64, max(16, triton.next_power_of_2(N)))
+    outputs = 32 if rows == 16 else 64  # few rows: more programs, which read at the same time
+    out = torch.empty((N, M), dtype=x.dtype, device=x.device)
+    return out, (triton.cdiv(M, outputs), triton.cdiv(N, rows)), (rows, outputs)
+
+
+@triton.jit(do_not_specialize=["N"])
+def multiply_int8(
+    x, q, scale, out, N, M, K,
+    ROWS: tl.constexpr, OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    m = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
+    n = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    total = tl.zeros((ROWS, OUTPUTS), tl.float32)
+    for begin in range(0, K, COLUMNS):
+        k = begin + tl.arange(0, COLUMNS)
+        inputs = tl.load(
+            x + n[:, None] * K + k[None, :], mask=(n < N)[:, None] & (k < K)[None, :], other=0
+        )
+        weights = tl.load(
+            q + m[:, None].to(tl.int64) * K + k[None, :],
+            mask=(m < M)[:, None] & (k < K)[None, :],
+            other=0,
+        )  # (OUTPUTS, COLUMNS), whole numbers up to 127: exact in every dtype of x
+        total += tl.dot(inputs, tl.trans(weights.to(inputs.dtype)), input_precision="ieee")
+    total *= tl.load(scale + m, mask=m < M, other=0)[None, :]
+    tl.store(
+        out + n[:, None] * M + m[None, :],
+        total.to(out.dtype.element_ty),
+        mask=(n < N)[:, None] & (m < M)[None, :],
+    )
+
+
+@triton.jit(do_not_specialize=["N"])
+def multiply_int4(
+    x, q, scale, minimum, out, N, M, K,
+    ROWS: tl.constexpr, OUTPUTS: tl.constexpr, BYTES: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    m = tl.program_id(0) * OUTPUTS + tl.arange(0, OUTPUTS)
+    n = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    total = tl.zeros((ROWS, OUTPUTS), tl.float32)
+    for begin in range(0, K // 2, BYTES):
+        byte = begin + tl.arange(0, BYTES)
+        group = byte // (GROUP // 2)
+        k = group * GROUP + byte % (GROUP // 2)  # the column of the byte's low half
+        rows = (n < N)[:, None] & (k < K)[None, :]
+        low = tl.load(x + n[:, None] * K + k[None, :], mask=rows, other=0)
+        high = tl.load(x + n[:, None] * K + k[None, :] + GROUP // 2, mask=rows, other=0)
+        at = m[:, None].to(tl.int64)
+        held = (m < M)[:, None] & (k < K)[None, :]
+        bytes = tl.load(q + at * (K // 2) + byte[None, :], mask=held, other=0)
+        s = tl.load(scale + at * (K // GROUP) + group[None, :], mask=held, other=0).to(tl.float32)
+        base = tl.load(minimum + at * (K // GROUP) + group[None, :], mask=held, other=0)
+        base = base.to(tl.float32)
+        # The two halves are columns 16 apart: two products, and nothing has to be interleaved.
+        weights = ((bytes & 15).to(tl.float32) * s + base).to(low.dtype)
+        total += tl.dot(low, tl.trans(weights), input_precision="ieee")
+        weights = ((bytes >> 4).to(tl.float32) * s + base).to(low.dtype)
+        total += tl.dot(high, tl.trans(weights), input_precision="ieee")
+    tl.store(
+        out + n[:, None] * M + m[None, :],
+        total.to(out.dtype.element_ty),
+        mask=(n < N)[:, None] & (m < M)[None, :],
+    )
