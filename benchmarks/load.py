@@ -1,8 +1,8 @@
 """Load for any OpenAI-compatible server: Poisson arrivals at given rates, and given concurrencies.
 
-Sends completions with prompts of exactly 16 tokens, greedy, and waits for all of each. Without --url
-it makes `small_model` and starts `groundup serve` on it; what follows `--` goes to it. Latency counts
-from the intended time. The generator's own processor time is stated: it shares the server's cores.
+Sends completions with prompts of exactly 16 tokens, greedy, and waits for all of each. Without
+--url it makes `small_model` and starts `groundup serve` on it; what follows `--` goes to it.
+Latency counts from the intended time. The generator's own processor time is stated: it shares the cores.
 
     python -m benchmarks.load [--rates 250,500,1000] [--concurrency 1,32,256] [--seconds 10]
         [--prompts 0] [--stream] [--url http://127.0.0.1:8000 --folder FOLDER] [-- --replicas 2]
@@ -49,8 +49,8 @@ def single_words(tokenizer: Tokenizer) -> list[str]:
 class Requests:
     """Endless requests for completions, with prompts of ``length`` tokens each.
 
-    ``distinct`` 0 draws each prompt anew; else there are so many, drawn by Zipf's law: the k-th most
-    frequent one as often as 1/k.
+    ``distinct`` 0 draws each prompt anew; else there are so many, drawn by Zipf's law: the k-th
+    most frequent one as often as 1/k.
     """
 
     def __init__(

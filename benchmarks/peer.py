@@ -2,7 +2,8 @@
 
 Runs under the interpreter that has the peer's package, and imports nothing of ours unless the peer
 is ours. Reads orders from stdin, one JSON object a line (`{"prompts": [[1, 2], ...], "new": 16}`),
-and writes one line for each (`{"seconds": 0.5, "processor": 1.0, "tokens": 32}`).
+and writes one line for each (`{"seconds": 0.5, "processor": 1.0, "tokens": 32, "first": [3, ...]}`),
+with the first prompt's answer.
 
     python -P benchmarks/peer.py ctranslate2 FOLDER '{"dtype": "float32", "threads": 2}'
 """
@@ -15,11 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-Prompts = list[list[int]]
+Ids = list[list[int]]
 
 
-def padded(prompts: Prompts) -> tuple[Prompts, Prompts]:
-    """Prompts of one length, filled at the left with id 2, and which of their places are read."""
+def padded(prompts: Ids) -> tuple[Ids, Ids]:
+    """Ids of one length, filled at the left with id 2, and which of their places are read."""
     longest = max(map(len, prompts))
     missing = [longest - len(prompt) for prompt in prompts]
     return (
@@ -44,15 +45,16 @@ class Groundup:
         positions = max(4096, batch * 192)
         self.engine = Engine(model, positions=positions, token_budget=budget, max_sequences=batch)
 
-    def answer(self, prompts: Prompts, new: int) -> int:
+    def answer(self, prompts: Ids, new: int) -> Ids:
         from groundup.engine.request import Request
 
         for key, prompt in enumerate(prompts):
             self.engine.add(key, Request(tuple(prompt), max_tokens=new))
-        tokens = 0
+        answers: Ids = [[] for _ in prompts]
         while self.engine.busy:
-            tokens += len(self.engine.step())
-        return tokens
+            for key, token in self.engine.step():
+                answers[key].append(token.id)
+        return answers
 
 
 class Vllm:
@@ -76,14 +78,14 @@ class Vllm:
             enable_prefix_caching=False, seed=0,
         )  # fmt: skip
 
-    def answer(self, prompts: Prompts, new: int) -> int:
+    def answer(self, prompts: Ids, new: int) -> Ids:
         from vllm import SamplingParams
 
         params = SamplingParams(temperature=0, max_tokens=new, ignore_eos=True, detokenize=False)
         answers = self.llm.generate(
             [{"prompt_token_ids": prompt} for prompt in prompts], params, use_tqdm=False
         )
-        return sum(len(answer.outputs[0].token_ids) for answer in answers)
+        return [list(answer.outputs[0].token_ids) for answer in answers]
 
 
 class CTranslate2:
@@ -105,13 +107,13 @@ class CTranslate2:
             str(converted), compute_type=dtype, inter_threads=workers, intra_threads=threads
         )
 
-    def answer(self, prompts: Prompts, new: int) -> int:
+    def answer(self, prompts: Ids, new: int) -> Ids:
         answers = self.generator.generate_batch(
             [[self.words[i] for i in prompt] for prompt in prompts],
             max_batch_size=self.batch, max_length=new, min_length=new, sampling_topk=1,
             include_prompt_in_result=False,
         )  # fmt: skip
-        return sum(len(answer.sequences_ids[0]) for answer in answers)
+        return [answer.sequences_ids[0] for answer in answers]
 
 
 class Transformers:
@@ -125,10 +127,10 @@ class Transformers:
         self.batch = batch
         self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
 
-    def answer(self, prompts: Prompts, new: int) -> int:
+    def answer(self, prompts: Ids, new: int) -> Ids:
         import torch
 
-        tokens = 0
+        found: Ids = []
         for start in range(0, len(prompts), self.batch):
             ids, mask = map(torch.tensor, padded(prompts[start : start + self.batch]))
             with torch.inference_mode():
@@ -136,8 +138,8 @@ class Transformers:
                     ids, attention_mask=mask, do_sample=False, max_new_tokens=new,
                     min_new_tokens=new, eos_token_id=None, pad_token_id=2,
                 )  # fmt: skip
-            tokens += answers[:, ids.shape[1] :].numel()
-        return tokens
+            found += answers[:, ids.shape[1] :].tolist()
+        return found
 
 
 class OpenVino:
@@ -166,7 +168,7 @@ class OpenVino:
             str(converted), scheduler, "CPU", properties
         )
 
-    def answer(self, prompts: Prompts, new: int) -> int:
+    def answer(self, prompts: Ids, new: int) -> Ids:
         import numpy as np
         import openvino
         import openvino_genai
@@ -176,7 +178,7 @@ class OpenVino:
         )
         ids = [openvino.Tensor(np.array([prompt], np.int64)) for prompt in prompts]
         answers = self.pipeline.generate(ids, [config] * len(ids))
-        return sum(len(answer.m_generation_ids[0]) for answer in answers)
+        return [answer.m_generation_ids[0] for answer in answers]
 
 
 class OnnxRuntime:
@@ -200,11 +202,11 @@ class OnnxRuntime:
         self.model = onnxruntime_genai.Model(config)
         self.batch = batch
 
-    def answer(self, prompts: Prompts, new: int) -> int:
+    def answer(self, prompts: Ids, new: int) -> Ids:
         import numpy as np
         import onnxruntime_genai
 
-        tokens = 0
+        found: Ids = []
         for start in range(0, len(prompts), self.batch):
             ids = np.array(padded(prompts[start : start + self.batch])[0], np.int32)
             params = onnxruntime_genai.GeneratorParams(self.model)
@@ -216,8 +218,8 @@ class OnnxRuntime:
             generator.append_tokens(ids)
             while not generator.is_done():
                 generator.generate_next_token()
-            tokens += sum(len(generator.get_sequence(i)) - ids.shape[1] for i in range(len(ids)))
-        return tokens
+            found += [generator.get_sequence(i)[ids.shape[1] :].tolist() for i in range(len(ids))]
+        return found
 
 
 PEERS: dict[str, type] = {
@@ -253,10 +255,11 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         before, start = processor_seconds(), time.perf_counter()
-        tokens = peer.answer(order["prompts"], order["new"])
+        found = peer.answer(order["prompts"], order["new"])
         seconds = time.perf_counter() - start
         used = processor_seconds() - before
-        print(json.dumps({"seconds": seconds, "processor": used, "tokens": tokens}), file=answers)
+        answer = {"seconds": seconds, "processor": used, "tokens": sum(map(len, found))}
+        print(json.dumps(answer | {"first": found[0]}), file=answers)
 
 
 if __name__ == "__main__":
