@@ -48,7 +48,10 @@ from groundup.models.fetch import fetch
 PEERS = ("vllm", "ctranslate2", "openvino", "onnxruntime", "transformers")
 # The best of what was tried is among these; on one core a larger batch than 256 won nothing.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "groundup": [{"dtype": dtype, "budget": 1024} for dtype in ("float32", "bfloat16")],
+    "groundup": [
+        {"dtype": dtype, "int8": int8, "budget": 1024}
+        for dtype, int8 in (("float32", False), ("bfloat16", False), ("bfloat16", True))
+    ],
     "vllm": [
         {"dtype": dtype, "budget": 4096, "eager": eager}
         for dtype in ("bfloat16", "float32") for eager in (False, True)
@@ -81,7 +84,7 @@ class Contestant:
         return f"{self.name}: {', '.join(values)}"
 
     def answer(self, prompts: list[list[int]], new: int) -> dict[str, Any]:
-        """Seconds, processor seconds, tokens and the first answer. Raises RuntimeError where it fails."""
+        """What `peer.py` answers. Raises RuntimeError where it fails."""
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(json.dumps({"prompts": prompts, "new": new}) + "\n")

@@ -2,7 +2,7 @@
 
 Sends completions with prompts of exactly 16 tokens, greedy, and waits for all of each. Without
 --url it makes `small_model` and starts `groundup serve` on it; what follows `--` goes to it.
-Latency counts from the intended time. The generator's own processor time is stated: it shares the cores.
+Latency counts from the intended time. The generator states its own processor time.
 
     python -m benchmarks.load [--rates 250,500,1000] [--concurrency 1,32,256] [--seconds 10]
         [--prompts 0] [--stream] [--url http://127.0.0.1:8000 --folder FOLDER] [-- --replicas 2]

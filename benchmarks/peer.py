@@ -2,8 +2,8 @@
 
 Runs under the interpreter that has the peer's package, and imports nothing of ours unless the peer
 is ours. Reads orders from stdin, one JSON object a line (`{"prompts": [[1, 2], ...], "new": 16}`),
-and writes one line for each (`{"seconds": 0.5, "processor": 1.0, "tokens": 32, "first": [3, ...]}`),
-with the first prompt's answer.
+and writes one for each: `{"seconds": 0.5, "processor": 1.0, "tokens": 32, "first": [3, ...]}`, with
+the first prompt's answer.
 
     python -P benchmarks/peer.py ctranslate2 FOLDER '{"dtype": "float32", "threads": 2}'
 """
@@ -30,9 +30,11 @@ def padded(prompts: Ids) -> tuple[Ids, Ids]:
 
 
 class Groundup:
-    """Our engine. Settings: dtype, threads, batch (sequences at a time), budget (tokens a step)."""
+    """Our engine. Settings: dtype, int8, threads, batch (sequences at a time), budget (a step)."""
 
-    def __init__(self, folder: Path, dtype: str, threads: int, batch: int, budget: int) -> None:
+    def __init__(
+        self, folder: Path, dtype: str, int8: bool, threads: int, batch: int, budget: int
+    ) -> None:
         import torch
         from numba import set_num_threads
 
@@ -43,7 +45,9 @@ class Groundup:
         set_num_threads(threads)
         model = load_model(str(folder), getattr(torch, dtype)).model
         positions = max(4096, batch * 192)
-        self.engine = Engine(model, positions=positions, token_budget=budget, max_sequences=batch)
+        self.engine = Engine(
+            model, int8=int8, positions=positions, token_budget=budget, max_sequences=batch
+        )
 
     def answer(self, prompts: Ids, new: int) -> Ids:
         from groundup.engine.request import Request
@@ -200,7 +204,7 @@ class OnnxRuntime:
                 "session_options": {"intra_op_num_threads": threads}}}})
         )  # fmt: skip
         self.model = onnxruntime_genai.Model(config)
-        self.batch = batch
+        self.batch = min(batch, 32)  # it takes no more
 
     def answer(self, prompts: Ids, new: int) -> Ids:
         import numpy as np
