@@ -3,7 +3,7 @@
 A Llama of about six million parameters with random weights; 16 tokens in, 16 out, greedy, all
 requests there at once, every prompt another. Prints the median of some rounds.
 
-    python benchmarks/engine.py [--requests 1000] [--rounds 5] [--threads 2] [--batch 256]
+    python -m benchmarks.engine [--requests 1000] [--rounds 5] [--threads 2] [--batch 256]
 """
 
 import argparse
@@ -13,24 +13,9 @@ import time
 import torch
 from numba import set_num_threads
 
+from benchmarks.small_model import CONFIG, small_model
 from groundup.engine.engine import Engine
 from groundup.engine.request import Request
-from groundup.models.llama import Llama, LlamaConfig
-
-CONFIG = LlamaConfig(
-    vocabulary=8192, dim=256, hidden_dim=704, layers=5, heads=4, kv_heads=2, head_dim=64,
-    context=512, tied_embeddings=True,
-)  # fmt: skip
-
-
-def small_model() -> Llama:
-    """Matrices in bfloat16, norms in float32, as models are loaded on such processors."""
-    torch.manual_seed(0)
-    model = Llama(CONFIG).requires_grad_(False).eval()
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            parameter.data = parameter.data.bfloat16()
-    return model
 
 
 def answer_all(engine: Engine, prompts: list[tuple[int, ...]], new: int) -> int:

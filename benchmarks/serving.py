@@ -4,12 +4,13 @@ The time that is measured is the HTTP interface's own: parsing, the chat templat
 metrics, JSON. The load comes from another process, over keep-alive connections. Processor time
 tells what a request costs, whatever else the machine does.
 
-    python benchmarks/serving.py [--seconds 5] [--connections 32] [--profile]
+    python -m benchmarks.serving [--seconds 5] [--connections 32] [--profile]
 """
 
 import argparse
 import asyncio
 import cProfile
+import itertools
 import json
 import multiprocessing
 import pstats
@@ -22,6 +23,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
+from benchmarks.http_client import Client, post
 from groundup.engine.request import Request, Token
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf
@@ -87,30 +89,14 @@ def serve(pipe: Connection, profile: bool) -> None:
 
 async def load(port: int, path: str, body: bytes, connections: int, seconds: float) -> int:
     """Requests answered over so many connections, each of which always waits for its answer."""
-    request = (
-        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    ).encode() + body
-    end = time.perf_counter() + seconds
-
-    async def one() -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        answered = 0
-        while time.perf_counter() < end:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head.decode())
-            if b"transfer-encoding" in head:
-                await reader.readuntil(b"0\r\n\r\n")
-            else:
-                length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-                await reader.readexactly(length)
-            answered += 1
-        writer.close()
-        return answered
-
-    return sum(await asyncio.gather(*(one() for _ in range(connections))))
+    client = Client("127.0.0.1", port, connections=connections, expected=b"")
+    request = post("localhost", path, body)
+    outcomes = await client.closed_loop(itertools.repeat(request), connections, seconds)
+    client.close()
+    failures = {outcome.failure for outcome in outcomes} - {None}
+    if failures:
+        raise RuntimeError(f"{path}: {failures}")
+    return len(outcomes)
 
 
 def measure(path: str, body: object, options: argparse.Namespace) -> None:

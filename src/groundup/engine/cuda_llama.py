@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from groundup.engine.lora_adapter import LoraAdapter
 from groundup.engine.scheduler import Chunk
 from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix
 from groundup.engine.triton_kernels import add_rms_norm, rotate_and_store, silu_multiply
@@ -109,6 +110,17 @@ class CudaLlama:
                 self._graphs[n] = _Graph(partial(self._forward, self._static(n)), pool)
         if on_gpu:
             self._compile_for_long(min(graph_rows + 1, config.context))
+
+    def place_adapter(self, _adapter: LoraAdapter) -> None:
+        """Not possible yet.
+
+        Raises:
+            GroundupError: always, with what to do.
+        """
+        raise GroundupError(
+            "adapters cannot be used by the GPU's fused "
+            "reader: make the engine with fused=False"
+        )
 
     @torch.inference_mode()
     def read(self, batch: Rows[Chunk]) -> Tensor:
