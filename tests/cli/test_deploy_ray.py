@@ -73,16 +73,19 @@ def test_its_life(tiny_model: str, environment: Callable[[], dict[str, str]]) ->
     options = ["--model", tiny_model, "--replicas", "2", "--cpus", "0.25", "--port", str(port)]
     process = subprocess.Popen(
         [sys.executable, "-m", "groundup", "deploy", "ray", *options],
-        env=environment() | {"GROUNDUP_API_KEY": "a-key"},
+        # Where machines are busy, its proxies need longer than Ray gives them.
+        env=environment()
+        | {"GROUNDUP_API_KEY": "a-key", "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60"},
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
         assert process.stderr is not None
-        for line in process.stderr:  # ends with the process, too
-            if f"{url}/v1" in line:
-                break
-        assert process.poll() is None
+        said = ""
+        while f"{url}/v1" not in said:
+            line = process.stderr.readline()
+            said += line
+            assert line, said  # it has ended
         cluster = psutil.Process(process.pid).children(recursive=True)
         assert httpx.get(f"{url}/ready").json() == {"status": "ready"}
         assert httpx.get(f"{url}/v1/models").status_code == 401

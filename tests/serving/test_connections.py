@@ -221,6 +221,17 @@ def test_what_is_counted(run_server: Any, new_engine: Any) -> None:
     assert got["vllm:e2e_request_latency_seconds_count"] == 2
     assert got["vllm:e2e_request_latency_seconds_sum"] >= 15 * 0.02 * 0.9
     assert got["vllm:request_queue_time_seconds_count"] == 3
+    assert got["vllm:request_prefill_time_seconds_count"] == 3
+    assert got["vllm:time_to_first_token_seconds_sum"] == pytest.approx(
+        got["vllm:request_queue_time_seconds_sum"] + got["vllm:request_prefill_time_seconds_sum"]
+    )
+    assert got["vllm:request_decode_time_seconds_count"] == 2
+    decode_time = got["vllm:request_decode_time_seconds_sum"]
+    assert 15 * 0.02 * 0.9 <= decode_time < got["vllm:inter_token_latency_seconds_sum"]
+    assert got["vllm:request_prompt_tokens_count"] == 2
+    assert got["vllm:request_prompt_tokens_sum"] == 2 * prompt
+    assert got["vllm:request_generation_tokens_count"] == 2
+    assert got["vllm:request_generation_tokens_sum"] == first["completion_tokens"] + 3
     assert got["groundup:request_errors_total 400"] == 2
     assert got["groundup:request_errors_total 404"] == 1
     assert got["groundup:request_errors_total 500"] == 1

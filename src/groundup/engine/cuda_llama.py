@@ -17,6 +17,7 @@ from groundup.engine.scheduler import Chunk
 from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix
 from groundup.engine.triton_kernels import add_rms_norm, rotate_and_store, silu_multiply
 from groundup.engine.triton_paged_attention import paged_attention, splits_to_fill
+from groundup.errors import GroundupError
 from groundup.models.linear import Linear
 from groundup.models.llama import Block, Llama
 from groundup.models.rotary import rotary_table

@@ -45,6 +45,7 @@ class Answers:
         self._admission = admission
         self._metrics = metrics
         self._texts = [AnswerText(engine.tokenizer, request, stops) for request in requests]
+        self._begin = 0.0  # when its place was there
         self._last_token = [0.0] * len(requests)
         self._first_token = [0.0] * len(requests)
         self._open = set(range(len(requests)))
@@ -64,7 +65,8 @@ class Answers:
             ApiError: there is no place for the request, or the engine refuses it.
         """
         places = await self._admission.enter(len(self.requests))
-        waited = perf_counter() - self._arrival
+        self._begin = perf_counter()
+        waited = self._begin - self._arrival
         self._metrics.queue_time.observe(waited)
         if self._trace is not None:
             self._trace.admitted(waited)
@@ -138,6 +140,7 @@ class Answers:
         if not self._first_token[i]:
             self._first_token[i] = self._last_token[i] = now
             metrics.time_to_first_token.observe(now - self._arrival)
+            metrics.prefill_time.observe(now - self._begin)
             latencies -= 1
             if self._trace is not None:
                 self._trace.first_token(i, now - self._arrival)
@@ -156,13 +159,18 @@ class Answers:
 
     def _complete(self, i: int, reason: Literal["stop", "length"]) -> None:
         self._open.discard(i)
-        self._metrics.request_success[reason].inc()
+        metrics = self._metrics
+        metrics.request_success[reason].inc()
         if self._trace is not None:
             self._trace.finished(i, reason)
-        self._metrics.request_latency.observe(self._last_token[i] - self._arrival)
-        if (tokens := self._texts[i].tokens) > 1:
-            average = (self._last_token[i] - self._first_token[i]) / (tokens - 1)
-            self._metrics.time_per_output_token.observe(average)
+        tokens = self._texts[i].tokens
+        decode_time = self._last_token[i] - self._first_token[i]
+        metrics.request_latency.observe(self._last_token[i] - self._arrival)
+        metrics.decode_time.observe(decode_time)
+        metrics.request_prompt_tokens.observe(len(self.requests[i].prompt))
+        metrics.request_generation_tokens.observe(tokens)
+        if tokens > 1:
+            metrics.time_per_output_token.observe(decode_time / (tokens - 1))
 
     def _count(self) -> None:
         if generated := self.completion_tokens:

@@ -30,6 +30,7 @@ WHOLE_REQUEST = (
     0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0,
     480.0, 960.0, 1920.0, 7680.0,
 )  # fmt: skip
+LENGTHS = tuple(m * 10**e for e in range(6) for m in (1, 2, 5))  # tokens
 MODEL = ("model_name",)
 
 
@@ -51,34 +52,49 @@ class Metrics:
             "vllm:generation_tokens", "Tokens generated.", MODEL, registry=registry
         ).labels(model)
 
-        def seconds(name: str, text: str, buckets: Sequence[float]) -> Histogram:
-            histogram = Histogram(name, text, MODEL, buckets=buckets, registry=registry)
-            return histogram.labels(model)
+        def histogram(name: str, text: str, buckets: Sequence[float]) -> Histogram:
+            return Histogram(name, text, MODEL, buckets=buckets, registry=registry).labels(model)
 
-        self.time_to_first_token = seconds(
+        self.time_to_first_token = histogram(
             "vllm:time_to_first_token_seconds",
             "Seconds from a request's arrival to its first token.",
             FIRST_TOKEN,
         )
-        self.inter_token_latency = seconds(
+        self.inter_token_latency = histogram(
             "vllm:inter_token_latency_seconds",
             "Seconds from one token of an answer to the next.",
             BETWEEN_TOKENS,
         )
-        self.time_per_output_token = seconds(
+        self.time_per_output_token = histogram(
             "vllm:request_time_per_output_token_seconds",
             "Seconds per token of an answer after its first, averaged over the answer.",
             BETWEEN_TOKENS,
         )
-        self.request_latency = seconds(
+        self.request_latency = histogram(
             "vllm:e2e_request_latency_seconds",
             "Seconds from a request's arrival to its answer's end.",
             WHOLE_REQUEST,
         )
-        self.queue_time = seconds(
+        self.queue_time = histogram(
             "vllm:request_queue_time_seconds",
             "Seconds that a request waited for a place.",
             WHOLE_REQUEST,
+        )
+        self.prefill_time = histogram(
+            "vllm:request_prefill_time_seconds",
+            "Seconds from a request's place to its first token.",
+            WHOLE_REQUEST,
+        )
+        self.decode_time = histogram(
+            "vllm:request_decode_time_seconds",
+            "Seconds from an answer's first token to its last.",
+            WHOLE_REQUEST,
+        )
+        self.request_prompt_tokens = histogram(
+            "vllm:request_prompt_tokens", "Tokens of a request's prompt.", LENGTHS
+        )
+        self.request_generation_tokens = histogram(
+            "vllm:request_generation_tokens", "Tokens of an answer.", LENGTHS
         )
         success = Counter(
             "vllm:request_success",

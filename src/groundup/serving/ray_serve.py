@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.schema import ApplicationStatus
 from starlette.types import Receive, Scope, Send
 
@@ -98,7 +99,7 @@ def deploy(model: str, deployment: Deployment, keys: Sequence[str], host: str, p
     a replica, if Ray Serve does not run yet on the cluster; else where they listen already.
 
     Raises:
-        GroundupError: no replica could be started.
+        GroundupError: no proxy or no replica could be started.
     """
     # What a replica cannot take waits in the proxy, and no more than that: the rest gets 503.
     ongoing = IntakeSettings().places + IntakeSettings().waiting_limit
@@ -122,9 +123,14 @@ def deploy(model: str, deployment: Deployment, keys: Sequence[str], host: str, p
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         **scale,
     )(serve.ingress(ModelApplication(model, keys))(Replica))
-    serve.start(http_options={"host": host, "port": port})
     try:
+        serve.start(http_options={"host": host, "port": port})
         serve.run(replica.bind(), name=APPLICATION, route_prefix="/")
+    except (RayError, TimeoutError) as error:
+        raise GroundupError(
+            f"Ray Serve could not be started: {error}; its logs are in the folder that Ray names "
+            "for logs, by default /tmp/ray/session_latest/logs/serve on each machine"
+        ) from None
     except RuntimeError as error:
         status = serve.status().applications.get(APPLICATION)
         if status is None or status.status is not ApplicationStatus.DEPLOY_FAILED:
