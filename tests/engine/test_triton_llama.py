@@ -180,7 +180,7 @@ WITHOUT_TRITON = """
 import sys
 
 sys.modules["triton"] = None
-import groundup.engine.async_engine
+import groundup.serving.engine_worker
 from groundup.engine.engine import _cuda_llama
 
 _cuda_llama()

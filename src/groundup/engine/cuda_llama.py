@@ -119,8 +119,7 @@ class CudaLlama:
             GroundupError: always, with what to do.
         """
         raise GroundupError(
-            "adapters cannot be used by the GPU's fused "
-            "reader: make the engine with fused=False"
+            "adapters cannot be used by the GPU's fused reader: make the engine with fused=False"
         )
 
     @torch.inference_mode()

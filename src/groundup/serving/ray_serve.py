@@ -15,11 +15,12 @@ from ray.exceptions import RayError
 from ray.serve.schema import ApplicationStatus
 from starlette.types import Receive, Scope, Send
 
-from groundup.engine.async_engine import AsyncEngine
 from groundup.errors import GroundupError
 from groundup.serving.app import create_app
 from groundup.serving.callers import Callers
+from groundup.serving.engine_messages import EngineOptions
 from groundup.serving.intake import IntakeSettings
+from groundup.serving.replicas import Replicas
 from groundup.serving.service import Service
 from groundup.serving.traces import tracing
 
@@ -68,7 +69,8 @@ class ModelApplication:
         async with AsyncExitStack() as stack:
             try:
                 tracer = stack.enter_context(tracing())
-                engine = await stack.enter_async_context(AsyncEngine.start(self._model))
+                replica = Replicas.start(EngineOptions(self._model))
+                engine = await stack.enter_async_context(replica)
                 service = Service(engine, IntakeSettings(), Callers(self._keys))
                 self._service = await stack.enter_async_context(service)
                 self._app = create_app(service, tracer)
