@@ -12,14 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from groundup.engine.scheduler import Chunk, Scheduler
 from groundup.engine.sequence import Sequence
 
-Prefix = tuple[int, ...]
+Prefix = tuple[bytes | int, ...]  # the root, then tokens
 
 
 class SchedulerMachine(RuleBasedStateMachine):
     """Sequences with common beginnings come, are read, grow, are preempted, cancelled, and end.
 
-    What a block holds is written down as all the tokens up to each of its positions, as keys and
-    values depend on just these.
+    What a block holds is written down as the root and all the tokens up to each of its positions,
+    as keys and values depend on just these.
     """
 
     @initialize(
@@ -35,7 +35,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.deadline: dict[Sequence, int] = {}
         self.first_cached: dict[Sequence, int] = {}
         self.tokens: dict[Sequence, list[int]] = {}
-        self.ended: list[list[int]] = []
+        self.ended: list[Sequence] = []
         self.written: dict[tuple[int, int], Prefix] = {}  # by block and place in it
         self.known: dict[Prefix, int] = {}
         self.steps = 0
@@ -47,20 +47,22 @@ class SchedulerMachine(RuleBasedStateMachine):
         length=st.integers(1, 14),
         end=st.lists(st.integers(0, 1), max_size=3),
         answer=st.integers(1, 12),
+        root=st.sampled_from([b"", b"", b"A" * 16, b"B" * 16]),
     )
-    def arrives(self, branch: int, length: int, end: list[int], answer: int) -> None:
+    def arrives(self, branch: int, length: int, end: list[int], answer: int, root: bytes) -> None:
         common = [branch, *[1, 0, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 0]]
-        self.put([*common[:length], *end], answer)
+        self.put([*common[:length], *end], answer, root)
 
     @precondition(lambda self: self.ended)
     @rule(number=st.integers(0, 50), blocks=st.integers(1, 4), answer=st.integers(1, 4))
     def is_asked_again(self, number: int, blocks: int, answer: int) -> None:
         """Whole blocks of what was read before: all of the prompt may be known."""
-        self.put(self.ended[number % len(self.ended)][: blocks * self.size], answer)
+        ended = self.ended[number % len(self.ended)]
+        self.put(ended.tokens[: blocks * self.size], answer, ended.root)
 
-    def put(self, tokens: list[int], answer: int) -> None:
+    def put(self, tokens: list[int], answer: int, root: bytes) -> None:
         room = self.blocks * self.size
-        sequence = Sequence(list(tokens), len(tokens), len(tokens) + answer)
+        sequence = Sequence(list(tokens), len(tokens), len(tokens) + answer, root=root)
         if sequence.last_length > room:
             with pytest.raises(ValueError, match="does not fit"):
                 self.scheduler.add(sequence)
@@ -123,7 +125,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert sequence.read == before_it + chunk.count
             # Of two blocks with the same content, the first stays known.
             for i in range(before_it // self.size, sequence.read // self.size):
-                prefix = tuple(sequence.tokens[: (i + 1) * self.size])
+                prefix: Prefix = (sequence.root, *sequence.tokens[: (i + 1) * self.size])
                 self.known.setdefault(prefix, sequence.blocks[i])
         assert len(self.scheduler.prefix_cache) == len(self.known)
         for chunk in batch:
@@ -131,7 +133,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 chunk.sequence.tokens.append((self.steps + len(chunk.sequence.tokens)) % 2)
                 self.tokens[chunk.sequence].append(chunk.sequence.tokens[-1])
                 if len(chunk.sequence.tokens) == chunk.sequence.last_length:
-                    self.ended.append(chunk.sequence.tokens)
+                    self.ended.append(chunk.sequence)
                     self.take_out(chunk.sequence)
         for sequence in self.alive:
             assert self.steps < self.deadline[sequence], "starved"
@@ -159,7 +161,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if had is None:
             had = []
             for end in range(self.size, len(sequence.tokens), self.size):
-                block = self.known.get(tuple(sequence.tokens[:end]))
+                block = self.known.get((sequence.root, *sequence.tokens[:end]))
                 if block is None:
                     break
                 had.append(block)
@@ -176,12 +178,12 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert not any(block in s.blocks for s in self.alive if s is not sequence)
 
     def read(self, chunk: Chunk) -> None:
-        tokens, blocks = chunk.sequence.tokens, chunk.sequence.blocks
+        root, tokens, blocks = chunk.sequence.root, chunk.sequence.tokens, chunk.sequence.blocks
         for position in range(chunk.sequence.read + chunk.count):
             place = (blocks[position // self.size], position % self.size)
             if position >= chunk.sequence.read:
-                self.written[place] = tuple(tokens[: position + 1])
-            assert self.written[place] == tuple(tokens[: position + 1]), "another's keys and values"
+                self.written[place] = (root, *tokens[: position + 1])
+            assert self.written[place] == (root, *tokens[: position + 1]), "another's keys"
 
     def look(self) -> None:
         """Between the steps, and before the batch is read."""
@@ -197,10 +199,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         of: dict[int, tuple[int, Prefix]] = {}
         for s in self.alive:
             for i, block in enumerate(s.blocks):
-                place = i, tuple(s.tokens[: (i + 1) * self.size])
+                prefix: Prefix = (s.root, *s.tokens[: (i + 1) * self.size])
                 if holders[block] > 1:  # shared: full, at one place, behind one prefix
                     assert s.read >= (i + 1) * self.size
-                    assert of.setdefault(block, place) == place
+                    assert of.setdefault(block, (i, prefix)) == (i, prefix)
 
     def take_out(self, sequence: Sequence) -> None:
         self.scheduler.remove(sequence)

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def widen(value: Any) -> Any:
-    """A float32 from a float32, or from the bits of a bfloat16."""
+    """A float32 from a float32, the bits of a bfloat16, or an 8-bit integer about 128."""
     raise NotImplementedError  # compiled only
 
 
@@ -47,7 +47,12 @@ def _widen(value: Any) -> Any:
     def from_bits(value: Any) -> Any:
         return np.uint32(np.uint32(value) << np.uint32(16)).view(np.float32)
 
-    return unchanged if isinstance(value, types.Float) else from_bits
+    def from_integer(value: Any) -> Any:
+        return np.float32(value) - np.float32(128)
+
+    if isinstance(value, types.Float):
+        return unchanged
+    return from_integer if value == types.uint8 else from_bits
 
 
 @overload(narrow, inline="always")

@@ -1,6 +1,7 @@
 """The inference engine: many requests at a time, one step of the model after another."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from groundup.engine.cpu_kernels import highest_logits
 from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.fused_sampling import sample
 from groundup.engine.generate import room_for_answer
+from groundup.engine.lora_adapter import load_lora_adapter
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.plain_llama import PlainLlama
 from groundup.engine.request import Constraint, FinishReason, Request, Token
@@ -81,6 +83,7 @@ class Engine:
             blocks, block_size, token_budget=token_budget, max_sequences=max_sequences
         )
         self._forms = None if tokenizer is None else StructuredOutput(tokenizer)
+        self._adapters: dict[str, bytes] = {}  # digests by name
         self._answers: dict[int, _Answer] = {}
         self._answer_of: dict[Sequence, _Answer] = {}
         self.prompt_tokens = 0  # looked up in the prefix cache since the start
@@ -91,11 +94,24 @@ class Engine:
         """Whether `step` has something to do."""
         return bool(self._answers)
 
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Let requests ask for a LoRA adapter by this name.
+
+        Raises:
+            GroundupError: there is one of this name; or as `load_lora_adapter` does.
+        """
+        if name in self._adapters:
+            raise GroundupError(f"there is an adapter {name!r} already: choose another name")
+        adapter = load_lora_adapter(folder, self._model)
+        self._reader.place_adapter(adapter)
+        self._adapters[name] = adapter.digest
+
     def add(self, key: int, request: Request) -> None:
         """Take up a request under a key of the caller's, which its tokens will bear.
 
         Raises:
-            GroundupError: the prompt is empty or does not fit, or the constraint is not possible.
+            GroundupError: the prompt is empty or does not fit, the constraint is not possible, or
+                there is no such adapter.
             ValueError: a request with this key is there already.
         """
         if key in self._answers:
@@ -113,8 +129,11 @@ class Engine:
                 f"the prompt is {len(prompt):,} tokens long and the engine's cache holds "
                 f"{positions:,}: shorten it, or give the engine more positions"
             )
+        root = b"" if request.adapter is None else self._adapters.get(request.adapter)
+        if root is None:
+            raise GroundupError(f"there is no adapter {request.adapter!r}: load it first")
         matcher = None if request.constraint is None else self._matcher(request.constraint)
-        sequence = Sequence(list(prompt), len(prompt), last_length)
+        sequence = Sequence(list(prompt), len(prompt), last_length, root=root)
         state = None if matcher is None else matcher.start()
         plain = matcher is None and request.logprobs is None and request.params.takes_highest
         sampler = None if plain else Sampler(request.params)

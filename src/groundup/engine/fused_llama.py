@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from groundup.engine import cpu_kernels
+from groundup.engine.lora_adapter import LoraAdapter
 from groundup.engine.packed_matrix import Form, PackedMatrix, Rows
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.scheduler import Chunk
+from groundup.engine.segmented_lora import SegmentedLora
 from groundup.models.attention import attention
 from groundup.models.linear import Linear
 from groundup.models.llama import Block, Llama
@@ -50,6 +52,11 @@ class FusedLlama:
         ]
         self._norm = model.norm.weight.detach().float().numpy()
         self._head = PackedMatrix(model.lm_head.weight.detach(), form)
+        self._adapters = SegmentedLora(model)
+
+    def place_adapter(self, adapter: LoraAdapter) -> None:
+        """Let sequences be read whose ``root`` is this adapter's digest."""
+        self._adapters.place(adapter)
 
     @torch.inference_mode()
     def read(self, batch: Sequence[Chunk]) -> Tensor:
@@ -81,6 +88,8 @@ class FusedLlama:
         chunk_of = np.repeat(np.arange(len(batch)), counts)
         slot = tables[chunk_of, place // size] * size + place % size
         owner = np.where(counts[chunk_of] >= LONG_CHUNK, -1, chunk_of)
+        roots = [chunk.sequence.root for chunk in batch]
+        lora = self._adapters.segments(roots, chunk_of)
         gathered = [
             (row, chunk, cache.slots(chunk.sequence.blocks, 0, chunk.sequence.read + chunk.count))
             for row, chunk in long
@@ -99,6 +108,7 @@ class FusedLlama:
             normalised = layer.qkv.empty(N)
             add_rms_norm(x, delta, None, layer.attention_norm, eps, normalised)
             qkv = layer.qkv(normalised)
+            lora.add(index, "qkv", normalised, qkv)
             cos, sin = (self._cos, self._sin) if layer.rotary else (None, None)
             cpu_kernels.rotate_and_store(
                 qkv.array, qkv.scales, layer.bias, layer.q_norm, layer.k_norm, eps, cos, sin,
@@ -117,14 +127,18 @@ class FusedLlama:
                 scales = None if attended.scales is None else attended.scales[row:stop]
                 cpu_kernels.store_rows(out.numpy(), attended.array[row:stop], scales)
             projected = layer.output(attended)
+            lora.add(index, "output", attended, projected)
             if index == len(self._layers) - 1:  # only the last rows' output is wanted from here on
                 x, projected = x[last], projected[last]
+                lora = self._adapters.segments(roots, chunk_of[last])
             normalised = layer.gate_up.empty(len(x))
             add_rms_norm(x, projected, layer.output_bias, layer.feed_forward_norm, eps, normalised)
             gate_up = layer.gate_up(normalised)
+            lora.add(index, "gate_up", normalised, gate_up)
             gated = layer.down.empty(len(x))
             cpu_kernels.silu_multiply(gate_up.array, gate_up.scales, gated.array, gated.scales)
             delta = layer.down(gated)
+            lora.add(index, "down", gated, delta)
         if self._form == "bfloat16" and len(x) > 1:
             return self._sharpened_logits(x, delta)
         hidden = self._head.empty(len(x))

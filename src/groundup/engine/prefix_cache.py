@@ -16,6 +16,10 @@ class PrefixCache:
     share a block exactly when all their tokens up to its end are the same. A block is found for as
     long as it is not given out anew (`allocate`), whether it is held or free.
 
+    Keys and values may depend on more than the tokens: on the adapter that a sequence is read with.
+    Such sequences begin their chain of digests with a *root* of their own, and find only what was
+    added behind the same root.
+
     A digest is 16 bytes of a cryptographic hash (`hashlib.blake2b`). With a weaker one, such as
     Python's own ``hash``, a prompt made to collide would read another user's keys and values.
 
@@ -45,20 +49,21 @@ class PrefixCache:
         """How many blocks are known. Of two with the same content and prefix, one is."""
         return len(self._block_of)
 
-    def match(self, tokens: Sequence[int]) -> tuple[list[int], bytes]:
+    def match(self, tokens: Sequence[int], root: bytes = b"") -> tuple[list[int], bytes]:
         """The blocks that hold the longest known beginning of ``tokens``.
 
         Only whole blocks are found, and a block only behind all those before it.
 
         Args:
             tokens: ids, each from 0 to 2**32 - 1; not changed.
+            root: the digest before the first block.
 
         Returns:
             The blocks in order, each held once more for the caller, and the digest of the last
-            (of nothing, ``b""``, where none is found). Other blocks are not held.
+            (``root``, where none is found). Other blocks are not held.
         """
         found: list[int] = []
-        digest = b""
+        digest = root
         for start in range(0, len(tokens) - self._block_size + 1, self._block_size):
             longer = self._digest(digest, tokens[start : start + self._block_size])
             block = self._block_of.get(longer)
@@ -89,7 +94,7 @@ class PrefixCache:
         Where another block with the same content after the same prefix is known, that one stays.
 
         Args:
-            before: the digest of the block before it in its sequence; ``b""`` for the first.
+            before: the digest of the block before it in its sequence; the root for the first.
             block: the block's number; it is held.
             tokens: those whose keys and values it holds.
 

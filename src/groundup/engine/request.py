@@ -29,6 +29,7 @@ class Request:
     stop_ids: frozenset[int] = frozenset()  # end the answer, and are not part of it
     logprobs: int | None = None  # how many of the most likely tokens to report beside the chosen
     constraint: Constraint | None = None
+    adapter: str | None = None  # the name of one that the engine has; None is the model as it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ class Scheduler:
     - A sequence takes the blocks that its next chunk needs, and no more. One that waits begins when
       there are fewer than ``max_sequences`` running and so many blocks are free; none behind it
       begins before it. It takes from the prefix cache what is known of its beginning, except its
-      last token, which is always read: its output chooses the next one.
+      last token, which is always read: its output chooses the next one. The chain of digests
+      begins with the sequence's ``root``.
     - If a running sequence needs more blocks than are free, the one that came last is *preempted*,
       itself perhaps, and so on until there are enough. The preempted one gives up all its blocks,
       goes to the head of the queue, and later begins again from its tokens, as far as the prefix
@@ -163,7 +164,9 @@ class Scheduler:
         self._free(sequence)
 
     def _find_prefix(self, sequence: Sequence) -> None:
-        sequence.blocks, sequence.digest = self.prefix_cache.match(sequence.tokens[:-1])
+        sequence.blocks, sequence.digest = self.prefix_cache.match(
+            sequence.tokens[:-1], sequence.root
+        )
         sequence.read = len(sequence.blocks) * self._block_size
 
     def _make_room(self, sequence: Sequence, count: int) -> bool:

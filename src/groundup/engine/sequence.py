@@ -15,6 +15,7 @@ class Sequence:
     blocks: list[int] = field(default_factory=list)  # hold the first positions, in order
     read: int = 0  # positions whose keys and values are in the blocks
     digest: bytes = b""  # of the last full block that was read
+    root: bytes = b""  # the digest before the first block: of the adapter that it is read with
     cached: int = 0  # positions found in the prefix cache when it first began
     begun: bool = False  # whether it was ever in a batch, also if it was preempted since
 

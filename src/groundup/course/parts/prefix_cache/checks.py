@@ -160,6 +160,30 @@ def check_digests(part: ModuleType) -> None:
         raise CheckFailure("two different prefixes have the same digest")
 
 
+def check_roots(part: ModuleType) -> None:
+    """What was added behind another root is not found, and nothing found gives the root"""
+    roots = [b"", b"A" * 16, b"B" * 16]
+    cache, allocator = new(part, blocks=9)
+    blocks: dict[bytes, list[int]] = {}
+    for root in roots:
+        got = cache.match(TEXT, root)
+        assert_equal(got, ([], root), f"what match finds behind the root {root!r}, others known,")
+        digest = root
+        for piece in pieces(TEXT):
+            blocks.setdefault(root, []).append(cache.allocate())
+            digest = cache.add(digest, blocks[root][-1], piece)
+        found, last = cache.match(TEXT, root)
+        assert_equal(found, blocks[root], f"the blocks found behind the root {root!r}")
+        assert_equal(last, digest, f"the digest that match gives behind the root {root!r}")
+    assert_equal(len(cache), 9, "the blocks known of one text behind three roots")
+    for root in roots:
+        found, _ = cache.match(TEXT[:8], root)
+        assert_equal(found, blocks[root][:2], f"the blocks found behind {root!r}, all known,")
+    assert_equal(look(cache, allocator, TEXT, "of no root"), blocks[b""], "the blocks of no root")
+    counts = [allocator.holders(block) for root in roots for block in blocks[root]]
+    assert_equal(counts, [3, 3, 2] * 3, "the holders")
+
+
 def check_every_token_counts(part: ModuleType) -> None:
     """Tokens that look alike are told apart: their order, large ids, digits that run together"""
     cases = [

@@ -54,6 +54,15 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "            block = self._block_of.get(longer)\n"
         "            digest = digest if block is not None else longer\n",
     ),
+    "the root is not looked at": ("        digest = root\n", "        digest = b''\n"),
+    "only whether there is a root counts": (
+        "        digest = root\n",
+        "        digest = b'root' if root else b''\n",
+    ),
+    "no root where nothing is found": (
+        "        return found, digest\n",
+        "        return found, digest if found else b''\n",
+    ),
     "from the last block to the first": ("return found, digest", "return found[::-1], digest"),
     "the old content stays known": (
         "        if digest is not None:\n            del self._block_of[digest]\n",

@@ -1,7 +1,8 @@
 """Checks of `groundup.engine.scheduler`. Oracle: a memory of tuples, batches known beforehand.
 
-What a real model would write at a position depends on all tokens up to it. So here just these are
-written: a sequence that finds another's tokens in its blocks has been given the wrong ones.
+What a real model would write at a position depends on all tokens up to it, and on the adapter for
+which the root stands. So here just these are written: a sequence that finds another's tokens, or
+another root, in its blocks has been given the wrong ones.
 """
 
 import random
@@ -38,12 +39,12 @@ class Engine:
         self.blocks, self.size, self.budget, self.most = blocks, size, budget, most
         self.names: dict[int, str] = {}  # by the sequence's identity
         self.alive: dict[str, Sequence] = {}  # in the order in which they came
-        self.memory: dict[tuple[int, int], tuple[int, ...]] = {}  # by block and place in it
+        self.memory: dict[tuple[int, int], tuple[bytes, list[int]]] = {}  # by block and place
         self.steps = 0
 
-    def add(self, name: str, tokens: list[int], answer: int) -> Sequence:
+    def add(self, name: str, tokens: list[int], answer: int, root: bytes = b"") -> Sequence:
         """A sequence that ends with so many tokens more."""
-        sequence = Sequence(list(tokens), len(tokens), len(tokens) + answer)
+        sequence = Sequence(list(tokens), len(tokens), len(tokens) + answer, root=root)
         self.scheduler.add(sequence)
         self.names[id(sequence)] = name
         self.alive[name] = sequence
@@ -115,13 +116,14 @@ class Engine:
         places = [(block, i) for block in sequence.blocks for i in range(self.size)]
         name, tokens = self.names[id(sequence)], sequence.tokens
         for position in range(sequence.read):
-            if self.memory.get(places[position]) != tuple(tokens[: position + 1]):
+            if self.memory.get(places[position]) != (sequence.root, tokens[: position + 1]):
                 raise CheckFailure(
                     f"in step {self.steps}, position {position} of {name} is not what stands in "
-                    f"block {places[position][0]}: it has other tokens, or they were not read yet"
+                    f"block {places[position][0]}: it has other tokens, or another root, or they "
+                    "were not read yet"
                 )
         for position in range(sequence.read, sequence.read + count):
-            self.memory[places[position]] = tuple(tokens[: position + 1])
+            self.memory[places[position]] = sequence.root, tokens[: position + 1]
 
     def look_at_batch(self, when: str, batch: list[Any], named: Batch) -> None:
         total = sum(count for _, count in named)
@@ -340,6 +342,24 @@ def check_answers_are_known(part: ModuleType) -> None:
     assert_equal(d.cached, 0, "cached of a prompt that has the end of the third alone")
 
 
+def check_roots(part: ModuleType) -> None:
+    """Sequences share blocks only behind the same root, also after preemption"""
+    text, roots = prompt(3, 9), [b"A" * 16, b"", b"B" * 16]
+    engine = Engine(part, 40, 2, budget=100)
+    for turn, cached in ((1, 0), (2, 8)):
+        for root in roots:
+            sequence = engine.add(f"{root!r} {turn}", text, 2, root)
+            engine.step()
+            what = f"cached of turn {turn} of one text behind the root {root!r}, others known,"
+            assert_equal(sequence.cached, cached, what)
+        engine.run()
+    engine = Engine(part, 5, 2, budget=8)
+    engine.add("A", [1, 2, 3], 5, roots[0])
+    engine.add("B", [1, 2, 3], 5, roots[2])
+    engine.run()
+    assert_equal(engine.scheduler.preemptions, 1, "the preemptions with 5 blocks of 2")
+
+
 def check_preemption(part: ModuleType) -> None:
     """Without a free block the one that came last gives up its own, waits, and begins again"""
     expected: list[Batch] = [
@@ -529,7 +549,7 @@ def check_random_traffic(part: ModuleType) -> None:
         texts = [[rng.randrange(2) for _ in range(12)] for _ in range(2)]
         for number in range(14):
             text = rng.choice(texts)[: rng.randint(1, 12)]
-            engine.add(str(number), text, rng.randint(1, 4))
+            engine.add(str(number), text, rng.randint(1, 4), rng.choice((b"", b"A" * 16)))
             if rng.random() < 0.2:
                 engine.cancel(rng.choice(list(engine.alive)))
             for _ in range(rng.randint(0, 2)):

@@ -174,14 +174,20 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     # The prefix.
     "the last token is taken from the cache": (
-        "match(sequence.tokens[:-1])",
-        "match(sequence.tokens)",
+        "sequence.tokens[:-1], sequence.root",
+        "sequence.tokens, sequence.root",
     ),
     "only the prompt is looked for, not the answer": (
-        "match(sequence.tokens[:-1])",
-        "match(sequence.tokens[: sequence.prompt_length - 1])",
+        "sequence.tokens[:-1], sequence.root",
+        "sequence.tokens[: sequence.prompt_length - 1], sequence.root",
     ),
-    "nothing is looked for": ("match(sequence.tokens[:-1])", "match([])"),
+    "nothing is looked for": ("sequence.tokens[:-1], sequence.root", "[], sequence.root"),
+    "the root does not count": ("sequence.tokens[:-1], sequence.root", "sequence.tokens[:-1]"),
+    "only what is made known has the root": (
+        "            sequence.tokens[:-1], sequence.root\n        )\n",
+        "            sequence.tokens[:-1]\n        )\n"
+        "        sequence.digest = sequence.digest or sequence.root\n",
+    ),
     "what was found is read again": (
         "        sequence.read = len(sequence.blocks) * self._block_size\n",
         "        sequence.read = 0\n",
