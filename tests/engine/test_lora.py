@@ -80,7 +80,7 @@ class Family:
     def folder_of(self, name: str) -> Path:
         return self.folder / "adapters" / name
 
-    def engine(self, *, fused: bool, **options: int) -> Engine:
+    def engine(self, *, fused: bool, **options: Any) -> Engine:
         engine = Engine(self.model, fused=fused, **options)
         for name in ADAPTERS:
             engine.load_adapter(name, self.folder_of(name))
@@ -274,7 +274,7 @@ def edit_config(folder: Path, **entries: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | entries))
 
 
-def edit_weights(folder: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
+def edit_weights(folder: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
     path = folder / "adapter_model.safetensors"
     weights = load_file(path)
     change(weights)
