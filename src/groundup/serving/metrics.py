@@ -3,15 +3,19 @@
 Dashboards and autoscalers for vLLM read them unchanged.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from groundup.engine.request import EngineStats
+if TYPE_CHECKING:  # a gateway has no engine, and need not load one's libraries
+    from groundup.engine.request import EngineStats
 
-__all__ = ["Metrics"]
+__all__ = ["FIRST_TOKEN", "WHOLE_REQUEST", "Metrics"]
 
 # vLLM's buckets.
 FIRST_TOKEN = (

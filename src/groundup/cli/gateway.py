@@ -1,0 +1,92 @@
+"""``groundup gateway``: OpenAI's interface over other servers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from groundup.cli.serve import check_host, check_installed
+from groundup.errors import GroundupError
+
+__all__ = ["gateway"]
+
+
+def gateway(
+    upstream: Annotated[
+        list[str] | None,
+        typer.Option(help="The URL of an OpenAI-compatible server, with /v1; several times."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file that says it all; see the README.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on. Others than this machine's need a key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8080,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="GROUNDUP_API_KEY",
+            help="A key that callers must send, without limits; several times for several keys.",
+            show_default="none",
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file of keys with limits.", show_default="that of groundup keys, if there"
+        ),
+    ] = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Keep answers, and tell them again.")] = (
+        False
+    ),
+) -> None:
+    """Pass requests on to replicas: balanced, retried, cached, within limits."""
+    if bool(upstream) == bool(config):
+        raise GroundupError("give either --upstream URL, once or several times, or --config FILE")
+    check_installed("aiohttp")
+    from groundup.serving.gateway_config import config_of_urls, read_gateway_config
+    from groundup.serving.intake_config import key_file
+
+    if config is not None:
+        if cache:
+            raise GroundupError(f"--cache goes with --upstream: put a [cache] into {config}")
+        settings = read_gateway_config(config)
+        if keys is None and settings.keys is not None:
+            keys = config.parent / settings.keys
+    else:
+        settings = config_of_urls(upstream or (), cache=cache)
+    plain = tuple(key for key in api_key or () if key)
+    file = key_file(keys)
+    check_host(host, keyed=bool(plain) or file is not None)
+
+    import uvloop
+
+    from groundup.serving.gateway import Gateway
+    from groundup.serving.gateway_app import create_gateway_app
+    from groundup.serving.intake_config import answer_cache, callers, connect_redis
+    from groundup.serving.server import Server, ServerSettings, listen
+
+    redis = connect_redis(settings.redis)
+    kept = None
+    if settings.cache is not None:
+        kept = answer_cache(settings.cache, redis, lambda text: passing.embed(text))
+    passing = Gateway(settings, callers(plain, file, redis), kept)
+    listener = listen(host, port)
+
+    async def run() -> None:
+        shown = f"[{host}]" if ":" in host else host
+        names = ", ".join(each.name for each in passing.upstreams)
+        typer.echo(f"{names} behind http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
+        try:
+            await Server(create_gateway_app(passing), passing, ServerSettings()).serve([listener])
+        finally:
+            if redis is not None:
+                await redis.close()
+
+    try:
+        uvloop.run(run())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    finally:
+        listener.close()
