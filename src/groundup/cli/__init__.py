@@ -9,6 +9,8 @@ from groundup import __version__
 from groundup.cli.chat import chat
 from groundup.cli.course import course_commands
 from groundup.cli.deploy import deploy_app
+from groundup.cli.gateway import gateway
+from groundup.cli.keys import keys_app
 from groundup.cli.models import models_app
 from groundup.cli.serve import serve
 from groundup.errors import GroundupError
@@ -42,6 +44,8 @@ def options(
 app.command(rich_help_panel="Use it")(chat)
 app.command(rich_help_panel="Use it")(serve)
 app.add_typer(deploy_app, name="deploy", rich_help_panel="Use it")
+app.command(rich_help_panel="Use it")(gateway)
+app.add_typer(keys_app, name="keys", rich_help_panel="Use it")
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
 for name, command in course_commands.items():
     app.command(name, rich_help_panel="Build it yourself")(command)

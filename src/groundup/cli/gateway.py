@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from groundup.cli.serve import check_host, check_installed
+from groundup.cli.serve import check_installed, keys_for
 from groundup.errors import GroundupError
 
 __all__ = ["gateway"]
@@ -56,9 +56,8 @@ def gateway(
             keys = config.parent / settings.keys
     else:
         settings = config_of_urls(upstream or (), cache=cache)
-    plain = tuple(key for key in api_key or () if key)
     file = key_file(keys)
-    check_host(host, keyed=bool(plain) or file is not None)
+    plain = keys_for(host, api_key, keyed=file is not None)
 
     import uvloop
 

@@ -1,6 +1,8 @@
 """``groundup serve``: a model behind OpenAI's HTTP interface."""
 
 import ipaddress
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,19 +31,47 @@ def serve(
             show_default="none: everyone on this machine may",
         ),
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file of keys with limits.", show_default="that of groundup keys, if there"
+        ),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Keep answers that would be the same again.")
+    ] = False,
+    cache_similarity: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Let chats have the answer to a question whose embedding is this near (cosine).",
+            show_default="equal requests only",
+        ),
+    ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(help="redis://host:port/db, to share limits, budgets and answers."),
+    ] = None,
 ) -> None:
     """Serve a model to programs, as OpenAI's API does."""
-    keys = keys_for(host, api_key)
-    try:
-        import msgspec  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-        import uvloop
-    except ModuleNotFoundError as error:
-        raise GroundupError(
-            f"the server needs {error.name}, which is not installed: pip install 'groundup[serve]'"
-        ) from None
+    if cache_similarity is not None and not cache:
+        raise GroundupError("--cache-similarity is of the cache: give --cache too")
+    check_installed()
+    import uvloop
+
+    from groundup.serving.intake_config import (
+        CacheConfig,
+        answer_cache,
+        callers,
+        connect_redis,
+        key_file,
+    )
+
+    file = key_file(keys)
+    plain = keys_for(host, api_key, keyed=file is not None)
+    connection = connect_redis(redis)
+    calling = callers(plain, file, connection)
 
     from groundup.course.swap import install_swaps
     from groundup.course.workspace import find_workspace
@@ -50,7 +80,6 @@ def serve(
     fused = not swaps.parts  # a learner's parts run in the plain model
 
     from groundup.serving.app import create_app
-    from groundup.serving.callers import Callers
     from groundup.serving.intake import IntakeSettings
     from groundup.serving.server import Server, ServerSettings, listen
     from groundup.serving.service import Service
@@ -62,12 +91,20 @@ def serve(
         from groundup.engine.async_engine import AsyncEngine
 
         async with AsyncEngine.start(model, fused=fused) as engine:
-            service = Service(engine, IntakeSettings(), Callers(keys))
+            kept = None
+            if cache:
+                config = CacheConfig(similarity=cache_similarity)
+                kept = answer_cache(config, connection, lambda text: service.embed(text))
+            service = Service(engine, IntakeSettings(), calling, kept)
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"{engine.model_name} on http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
-            await Server(create_app(service, tracer), service, ServerSettings()).serve(
-                sockets=[listener]
-            )
+            try:
+                await Server(create_app(service, tracer), service, ServerSettings()).serve(
+                    sockets=[listener]
+                )
+            finally:
+                if connection is not None:
+                    await connection.close()
 
     try:
         with tracing() as tracer:
@@ -78,13 +115,28 @@ def serve(
         listener.close()
 
 
-def keys_for(host: str, keys: list[str] | None) -> tuple[str, ...]:
-    """The API keys without empty ones. Raises: GroundupError where a host needs one."""
+def check_installed(*more: str) -> None:
+    """Raises: GroundupError: a module of the extra ``serve`` is missing."""
+    for name in ("msgspec", "prometheus_client", "starlette", "uvicorn", "uvloop", *more):
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise GroundupError(
+                f"the server needs {error.name}, which is not installed: "
+                "pip install 'groundup[serve]'"
+            ) from None
+
+
+def keys_for(host: str, keys: list[str] | None, *, keyed: bool = False) -> tuple[str, ...]:
+    """The API keys without empty ones. Raises: GroundupError where a host needs one.
+
+    ``keyed``: callers need a key of a file in any case.
+    """
     given = tuple(key for key in keys or () if key)
-    if not given and not is_loopback(host):
+    if not given and not keyed and not is_loopback(host):
         raise GroundupError(
             f"--host {host} lets other machines in, and there is no API key: set GROUNDUP_API_KEY "
-            "or --api-key, or listen on 127.0.0.1"
+            "or --api-key, make one with groundup keys add, or listen on 127.0.0.1"
         )
     return given
 

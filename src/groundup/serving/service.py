@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from time import time
 
+import numpy as np
+from numpy.typing import NDArray
+
 from groundup.engine.request import EngineStats, Request
 from groundup.serving.answer_cache import AnswerCache
 from groundup.serving.answers import Answers
@@ -36,6 +39,11 @@ class Service(Intake):
     def answers(self, requests: Sequence[Request], stops: Sequence[str]) -> Answers:
         """The engine's answers to requests."""
         return Answers(self.engine, self.admission, self.metrics, requests, stops)
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """The embedding of a text, (dim,)."""
+        vectors = await self.engine.embed([self.engine.tokenizer.encode(text, special=False)])
+        return vectors.reshape(-1)
 
     def check_model(self, name: str) -> None:
         """Raises: ApiError (404) for a model that is not served."""

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from groundup import __version__
-from groundup.engine.request import Request
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
+
+    from groundup.engine.request import Request  # with it comes torch, which a gateway lacks
 
 __all__ = ["RequestTrace", "Traced", "current_trace", "tracing"]
 
@@ -95,7 +96,7 @@ class RequestTrace:
             self._span.update_name(f"{self._operation} {name}")
             self._span.set_attribute("gen_ai.response.model", name)
 
-    def asked(self, requests: Sequence[Request]) -> None:
+    def asked(self, requests: "Sequence[Request]") -> None:
         """The body was understood: these requests will go to the engine."""
         first, params = requests[0], requests[0].params
         attributes: dict[str, int | float | str | None] = {
