@@ -17,6 +17,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from numpy.typing import NDArray
 from opentelemetry.trace import Tracer
 from redis.asyncio import Redis
+from starlette.types import ASGIApp
 
 from groundup.course.grader.clock import Clock
 from groundup.engine.request import EngineStats, FinishReason, Request, Token
@@ -24,7 +25,7 @@ from groundup.serving.answer_cache import AnswerCache
 from groundup.serving.app import create_app
 from groundup.serving.callers import Callers
 from groundup.serving.engine_interface import AsyncEngine
-from groundup.serving.intake import IntakeSettings
+from groundup.serving.intake import Intake, IntakeSettings
 from groundup.serving.server import Server, ServerSettings, listen
 from groundup.serving.service import Service
 from groundup.tokenizers.added_tokens import AddedToken
@@ -157,6 +158,24 @@ class Running:
 
 
 @contextmanager
+def run_app(
+    app: ASGIApp, intake: Intake, settings: ServerSettings | None = None
+) -> Iterator[tuple[Server, int]]:
+    """The server, and its port."""
+    server = Server(app, intake, settings or ServerSettings(drain_deadline=0.2))
+    listener = listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield server, listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@contextmanager
 def run_server(
     engine: AsyncEngine,
     settings: IntakeSettings | None = None,
@@ -166,19 +185,8 @@ def run_server(
     tracer: Tracer | None = None,
 ) -> Iterator[Running]:
     service = Service(engine, settings or IntakeSettings(), callers, cache)
-    server = Server(
-        create_app(service, tracer), service, server_settings or ServerSettings(drain_deadline=0.2)
-    )
-    listener = listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
-        wait_until(lambda: server.started)
-        yield Running(engine, server, service, listener.getsockname()[1])
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        assert not thread.is_alive()
+    with run_app(create_app(service, tracer), service, server_settings) as (server, port):
+        yield Running(engine, server, service, port)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -196,6 +204,11 @@ def wait_until_fixture() -> Callable[[Callable[[], bool]], None]:
 @pytest.fixture(name="run_server")
 def run_server_fixture() -> Callable[..., AbstractContextManager[Running]]:
     return run_server
+
+
+@pytest.fixture(name="run_app")
+def run_app_fixture() -> Callable[..., AbstractContextManager[tuple[Server, int]]]:
+    return run_app
 
 
 @pytest.fixture(scope="session")

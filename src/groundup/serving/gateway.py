@@ -30,8 +30,8 @@ from groundup.serving.upstream import Upstream, UpstreamFailed
 from groundup.serving.upstream_answer import (
     Refusal,
     ends_stream,
-    error_in,
     events_of,
+    split_error,
     tokens_in,
     tokens_of,
     without_usage,
@@ -300,7 +300,8 @@ class Gateway(Intake):
             return Reply(data, response.headers.get("content-type", "application/json").encode())
         events = events_of(response)
         first = await anext(events, b"")
-        if (error := error_in(first)) is not None:
+        begun, error = split_error(first)
+        if error is not None and not begun:
             raise UpstreamFailed(f"{upstream.name} failed: {error.message}")
         if not first:
             raise UpstreamFailed(f"{upstream.name} ended before its answer began")
@@ -324,15 +325,16 @@ class Gateway(Intake):
             while True:
                 shown += events.count(b"data:")
                 ended = ends_stream(events)
+                events, error = split_error(events)
                 if request.adds_usage:
                     events, tokens = without_usage(events)
                 else:
                     tokens = tokens_in(events)
                 reported = max(reported, tokens)
-                if (error := error_in(events)) is not None:
-                    raise error
                 if events:
                     yield events
+                if error is not None:
+                    raise error
                 if ended:
                     break
                 seconds = min(self.config.routing.idle_deadline, deadline - perf_counter())

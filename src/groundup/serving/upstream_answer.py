@@ -13,8 +13,8 @@ from groundup.serving.api_error import ApiError
 __all__ = [
     "Refusal",
     "ends_stream",
-    "error_in",
     "events_of",
+    "split_error",
     "tokens_in",
     "tokens_of",
     "without_usage",
@@ -25,26 +25,35 @@ ENDS = re.compile(
     rb"^data: ?\[DONE\]|^event: ?response\.(?:completed|incomplete|failed)", re.MULTILINE
 )
 USAGE = re.compile(rb'"usage": ?\{')
-ERROR = re.compile(rb'^(?:event: ?error\r?\n)?data: ?(\{"(?:error"|type": ?"error").*)', re.DOTALL)
+ERROR = re.compile(
+    rb'^(?:event: ?error\r?\n)?data: ?(\{"(?:error": ?\{|type": ?"error").*)$', re.MULTILINE
+)
 
 
 class Refusal(ApiError):  # noqa: N818 (it says what is the case)
-    """An upstream's own error, passed on as it is."""
+    """An upstream's own error, passed on as it is if it is of OpenAI's shape."""
 
-    def __init__(self, status: int, body: bytes, retry_after: int | None = None) -> None:
-        super().__init__(status, "the upstream refused the request", retry_after=retry_after)
-        self._body = body
+    def __init__(self, status: int, body: bytes) -> None:
+        self._body: bytes | None = body
+        try:
+            message = msgspec.json.decode(body, type=_ErrorBody).error.message
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._body = None
+            said = body[:200].decode(errors="replace")
+            message = f"the upstream answered {status}: {said}"
+        super().__init__(status, message)
 
     def body(self) -> bytes:
-        """The upstream's words, if they are of OpenAI's shape."""
-        try:
-            decoded = msgspec.json.decode(self._body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            decoded = None
-        if isinstance(decoded, dict) and isinstance(decoded.get("error"), dict):
-            return self._body
-        said = self._body[:200].decode(errors="replace")
-        return ApiError(self.status, f"the upstream answered {self.status}: {said}").body()
+        """The error as JSON."""
+        return super().body() if self._body is None else self._body
+
+
+class _ErrorMessage(Struct):
+    message: str
+
+
+class _ErrorBody(Struct):
+    error: _ErrorMessage
 
 
 async def events_of(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
@@ -71,19 +80,17 @@ def ends_stream(events: bytes) -> bool:
     return ENDS.search(events) is not None
 
 
-def error_in(events: bytes) -> Refusal | None:
-    """The error that a stream broke off with, if these events are one."""
-    found = ERROR.match(events)
+def split_error(events: bytes) -> tuple[bytes, Refusal | None]:
+    """The events before an error, and the error, with which the stream broke off; None if none."""
+    found = ERROR.search(events)
     if found is None:
-        return None
+        return events, None
     try:
-        data = msgspec.json.decode(found[1].strip())
+        data = msgspec.json.decode(found[1])
     except msgspec.DecodeError:
-        return None
-    if not isinstance(data, dict):
-        return None
+        return events, None
     detail = data.get("error") or {name: data.get(name) for name in ("message", "code", "param")}
-    return Refusal(502, msgspec.json.encode({"error": detail}))
+    return events[: found.start()], Refusal(502, msgspec.json.encode({"error": detail}))
 
 
 class _Counts(Struct):
