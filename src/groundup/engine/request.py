@@ -30,6 +30,7 @@ class Request:
     logprobs: int | None = None  # how many of the most likely tokens to report beside the chosen
     constraint: Constraint | None = None
     adapter: str | None = None  # the name of one that the engine has; None is the model as it is
+    whole: bool = False  # nobody waits for single tokens: all may come together, at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Token:
     logprob: float | None = None  # natural logarithm, of the model's own distribution
     top_logprobs: tuple[tuple[int, float], ...] = ()  # (id, logprob), the most likely first
     finish_reason: FinishReason | None = None
+    age: float = 0.0  # seconds for which it was kept back, as `Request.whole` allows
 
 
 class EngineStats(TypedDict, total=False):

@@ -138,14 +138,15 @@ class Answers:
         now = perf_counter()
         latencies = len(tokens)
         if not self._first_token[i]:
-            self._first_token[i] = self._last_token[i] = now
-            metrics.time_to_first_token.observe(now - self._arrival)
-            metrics.prefill_time.observe(now - self._begin)
+            first = now - tokens[0].age
+            self._first_token[i] = self._last_token[i] = first
+            metrics.time_to_first_token.observe(first - self._arrival)
+            metrics.prefill_time.observe(first - self._begin)
             latencies -= 1
             if self._trace is not None:
-                self._trace.first_token(i, now - self._arrival)
+                self._trace.first_token(i, first - self._arrival)
         for _ in range(latencies):
-            metrics.inter_token_latency.observe((now - self._last_token[i]) / len(tokens))
+            metrics.inter_token_latency.observe((now - self._last_token[i]) / latencies)
         self._last_token[i] = now
         piece = self._texts[i].push(tokens)
         if piece.finish_reason is not None:

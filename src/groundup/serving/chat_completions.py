@@ -54,6 +54,7 @@ async def chat_completions(service: Service, body: bytes, _scope: Scope) -> byte
         max_tokens=limit_of(request),
         logprobs=logprobs_of(request),
         ignore_eos=request.ignore_eos,
+        whole=not request.stream and not request.stops,
     )
     answers = service.answers(task.requests, request.stops)
     parsers = [task.parser() for _ in task.requests]

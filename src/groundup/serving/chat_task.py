@@ -37,6 +37,7 @@ async def chat_task(
     max_tokens: int | None,
     logprobs: int | None,
     ignore_eos: bool = False,
+    whole: bool = False,
     param: str = "messages",
 ) -> ChatTask:
     """Arguments:
@@ -45,6 +46,7 @@ async def chat_task(
     parallel: whether one answer may hold several calls.
     param: the field that holds the conversation.
     constraint: of the answer's text.
+    whole: whether nothing looks at the text before it is complete.
 
     Raises: ApiError (400) for what does not go together, or does not fit the context.
     """
@@ -72,7 +74,9 @@ async def chat_task(
     prompt = await service.prompts.chat(messages, offered, param=param)
     service.prompts.check_room(prompt, max_tokens, param)
     stop_ids = frozenset() if ignore_eos else service.engine.tokenizer.eos_ids
+    whole = whole and parser is PlainText  # calls may end an answer early
     requests = [
-        Request(prompt, each, max_tokens, stop_ids, logprobs, constraint) for each in params
+        Request(prompt, each, max_tokens, stop_ids, logprobs, constraint, whole=whole)
+        for each in params
     ]
     return ChatTask(requests, parser)

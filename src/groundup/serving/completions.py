@@ -66,11 +66,13 @@ async def completions(service: Service, body: bytes, _scope: Scope) -> bytes | E
         )
     max_tokens = DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
     stop_ids = frozenset() if request.ignore_eos else tokenizer.eos_ids
+    at_once = not request.stream and not request.stops
     requests = []
     for prompt in prompts:
         service.prompts.check_room(prompt, request.max_tokens, "prompt")
         requests += [
-            Request(prompt, each, max_tokens, stop_ids, request.logprobs) for each in params
+            Request(prompt, each, max_tokens, stop_ids, request.logprobs, whole=at_once)
+            for each in params
         ]
     task = Task(
         service.answers(requests, request.stops),

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import msgspec
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from groundup.engine.engine import Engine
+from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.request import EngineStats, Request, Token
 from groundup.engine.scheduler import Scheduler
 from groundup.errors import GroundupError
@@ -128,17 +130,46 @@ class Link:
         os._exit(0)  # whatever the loop is at: there is nobody to answer to
 
 
+class _Kept:
+    """The tokens of an answer until it is complete."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Token] = []
+        self._first = 0.0
+
+    def add(self, token: Token) -> None:
+        if not self.tokens:
+            self._first = time.monotonic()
+        self.tokens.append(token)
+
+    def together(self) -> list[Token]:
+        first = replace(self.tokens[0], age=time.monotonic() - self._first)
+        return [first, *self.tokens[1:]]
+
+
 def work(link: Link, engine: SteppingEngine) -> None:
     """The loop. Orders are taken between two steps, and waited for only where there is none to do.
 
     Raises:
         ConnectionError: the server has ended.
     """
+    kept: dict[int, _Kept] = {}  # the answers that are wanted whole
     while True:
         for order in link.orders(wait=not engine.busy):
             if report := take(engine, order):
                 link.send(report)
-        tokens = engine.step() if engine.busy else []
+            elif isinstance(order, Add) and order.request.whole:
+                kept[order.key] = _Kept()
+            elif isinstance(order, Cancel):
+                kept.pop(order.key, None)
+        tokens = []
+        for key, token in engine.step() if engine.busy else []:
+            if key not in kept:
+                tokens.append((key, token))
+                continue
+            kept[key].add(token)
+            if token.finish_reason is not None:
+                tokens += [(key, each) for each in kept.pop(key).together()]
         link.send(Step(tokens, stats_of(engine)))
 
 
@@ -176,13 +207,17 @@ def stats_of(engine: SteppingEngine) -> EngineStats:
 
 def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, int]:
     """The engine and its context in tokens; its kernels are compiled, or loaded."""
-    dtype = None if options.dtype is None else getattr(torch, options.dtype)
+    int8 = options.dtype == "int8"
+    if int8 and not supports_int8():
+        raise GroundupError("int8: this build of PyTorch has no products of 8-bit integers")
+    dtype = None if options.dtype is None or int8 else getattr(torch, options.dtype)
     loaded = load_model(options.model, dtype)
     context = loaded.model.config.context
     engine = Engine(
         loaded.model,
         loaded.tokenizer,
         fused=fused,
+        int8=int8,
         positions=options.positions or max(16_384, context),  # so that the longest request fits
         token_budget=options.token_budget,
         max_sequences=options.max_sequences,

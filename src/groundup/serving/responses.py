@@ -77,6 +77,7 @@ async def responses(service: Service, body: bytes, _scope: Scope) -> bytes | Eve
         constraint=constraint_of(text),
         max_tokens=request.max_output_tokens,
         logprobs=None,
+        whole=not request.stream,
         param="input",
     )
     response = Response(
