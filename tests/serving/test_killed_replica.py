@@ -17,7 +17,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 LONG = 120.0  # seconds: whoever waits longer waits for ever
-TOKENS = 80
+TOKENS = 200
 
 
 @dataclass
