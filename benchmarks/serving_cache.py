@@ -25,8 +25,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import uvloop
-from benchmarks.serving import InstantEngine
 
+from benchmarks.serving import InstantEngine
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf
 from groundup.serving.answer_cache import AnswerCache
