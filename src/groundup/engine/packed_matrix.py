@@ -57,8 +57,7 @@ def supports_int8() -> bool:
 class PackedMatrix:
     """``x @ weight.T`` for batches of rows.
 
-    - ``float32``: torch's own product.
-    - ``bfloat16``: over weights in the processor's own order.
+    - ``float32``, ``bfloat16``: over weights in the processor's own order, where torch has it.
     - ``int8``: weights in 8 bits with a scale for each output (the largest is 127), times inputs in
       8 bits with a scale for each row: exact sums of products of integers, twice as many of which
       fit into an instruction. The rows' scales are left to whoever reads the product.
@@ -74,13 +73,14 @@ class PackedMatrix:
         self.outputs, self.inputs = weight.shape
         self._form = form
         self._scales: Tensor | None = None
+        self._packed: Tensor | None = None
         if form == "int8":
             wide = weight.float()
             scales = wide.abs().amax(1).clamp_min(1e-30) / 127
             weight = (wide / scales[:, None]).round().to(torch.int8)
             self._scales, self._zeros = scales, torch.zeros(len(scales), dtype=torch.int64)
             self._packed = torch.ops.onednn.qlinear_prepack(weight, None)
-        elif form == "bfloat16":
+        elif torch.backends.mkldnn.is_available():
             # Private, but what torch.compile emits for a frozen layer; there is no public way.
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, 32)
         self._weight = weight
@@ -100,7 +100,7 @@ class PackedMatrix:
                 x.tensor, 1.0, 128, self._packed, self._scales, self._zeros,
                 None, 1.0, 0, torch.float32, "none", [], "",
             )  # fmt: skip
-        elif self._form == "bfloat16":
+        elif self._packed is not None:
             y = torch.ops.mkldnn._linear_pointwise(x.tensor, self._packed, None, "none", [], "")
         else:
             y = F.linear(x.tensor, self._weight)
