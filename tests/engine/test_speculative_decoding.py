@@ -149,7 +149,7 @@ def test_sampled_answers_have_the_models_distribution(kind: str) -> None:
         drafter.lm_head.weight.data *= -1
     prompt = (1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0)
     params = SamplingParams(temperature=0.8, top_p=0.97, presence_penalty=0.4)
-    length, stop, times = 4, 2, 1200
+    length, stop, times = 3, 2, 800
     shares = dict(texts_of(model, prompt, params, stop, length))
     engine = Engine(
         model, fused=False, positions=400, block_size=4, max_sequences=6,
@@ -166,12 +166,12 @@ def test_sampled_answers_have_the_models_distribution(kind: str) -> None:
     pairs.append((sum(counts[text] for text in rare), sum(shares[t] for t in rare) * times))
     chi_squared = sum((count - n) ** 2 / n for count, n in pairs)
     freedom = len(pairs) - 1
-    assert freedom > 20
+    assert freedom > 10
     # Wilson and Hilferty: exceeded once in ten thousand seeds.
     assert chi_squared < freedom * (1 - 2 / (9 * freedom) + 3.72 * (2 / (9 * freedom)) ** 0.5) ** 3
     rate = engine.speculation.accepted_tokens / engine.speculation.drafted_tokens
     assert rate > {"ngram": 0.1, "a model": 0.6}.get(kind, 0.0)
-    assert engine.speculation.drafts > 400
+    assert engine.speculation.drafts > 200
 
 
 def test_a_seed_gives_the_same_answer_with_copied_drafts_as_without() -> None:
@@ -180,7 +180,7 @@ def test_a_seed_gives_the_same_answer_with_copied_drafts_as_without() -> None:
     requests = [
         Request(
             tuple([drawn.randrange(9) for _ in range(8)] * 3),
-            SamplingParams(temperature=0.7, seed=seed, top_k=4, frequency_penalty=0.05),
+            SamplingParams(temperature=0.3, seed=seed, top_k=9, presence_penalty=-0.5),
             30,
             logprobs=3,
         )
