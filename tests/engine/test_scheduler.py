@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from groundup.engine.sampler import Sampler, SamplingParams
+from groundup.engine.sampler import Sampler
 from groundup.engine.scheduler import Chunk, Scheduler
 from groundup.engine.sequence import Sequence
 from groundup.engine.speculation import Draft, Speculation
@@ -22,7 +22,7 @@ class Guesses:
     """Drafts as many tokens as it may."""
 
     def draft(
-        self, batch: Rows[Chunk], most: Rows[int], samplers: Rows[Sampler]
+        self, batch: Rows[Chunk], most: Rows[int], samplers: Rows[Sampler | None]
     ) -> list[Draft | None]:
         return [Draft([i % 2 for i in range(n)]) if n else None for n in most]
 
@@ -141,7 +141,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.look()
         drafts: list[Draft | None] = [None] * len(batch)
         if self.speculation is not None:
-            nobody = [Sampler(SamplingParams())] * len(batch)
+            nobody: list[Sampler | None] = [None] * len(batch)
             batch, drafts = self.speculation.extend(batch, nobody, [()] * len(batch))
             assert sum(chunk.count for chunk in batch) <= self.budget
             for chunk in batch:  # blocks are given for drafts too
