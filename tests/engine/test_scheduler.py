@@ -3,16 +3,31 @@
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence as Rows
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from groundup.engine.sampler import Sampler
 from groundup.engine.scheduler import Chunk, Scheduler
 from groundup.engine.sequence import Sequence
+from groundup.engine.speculation import Draft, Speculation
 
 Prefix = tuple[bytes | int, ...]  # the root, then tokens
+
+
+class Guesses:
+    """Drafts as many tokens as it may."""
+
+    def draft(
+        self, batch: Rows[Chunk], most: Rows[int], samplers: Rows[Sampler | None]
+    ) -> list[Draft | None]:
+        return [Draft([i % 2 for i in range(n)]) if n else None for n in most]
+
+    def forget(self, sequence: Sequence) -> None:
+        pass
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -27,10 +42,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         blocks=st.integers(3, 14),
         budget=st.sampled_from([1, 2, 3, 5, 9, 50]),
         most=st.integers(1, 6),
+        drafted=st.integers(0, 6),
     )
-    def start(self, size: int, blocks: int, budget: int, most: int) -> None:
+    def start(self, size: int, blocks: int, budget: int, most: int, drafted: int) -> None:
         self.size, self.blocks, self.budget, self.most = size, blocks, budget, most
         self.scheduler = Scheduler(blocks, size, token_budget=budget, max_sequences=most)
+        self.speculation = None
+        if drafted:
+            self.speculation = Speculation(
+                Guesses(), self.scheduler, size, most=drafted, step_tokens=budget
+            )
         self.alive: list[Sequence] = []  # in the order in which they came
         self.deadline: dict[Sequence, int] = {}
         self.first_cached: dict[Sequence, int] = {}
@@ -111,14 +132,31 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert len(self.scheduler.running) == len(before) - fallen  # none begins
             # The first of those preempted could not have stayed.
             first = next(s for s in before if s in self.scheduler.waiting)
-            assert self.scheduler.allocator.free < -(-positions[first] // self.size)
+            if self.speculation is None:  # guesses may have left it more blocks than it needed
+                assert self.scheduler.allocator.free < -(-positions[first] // self.size)
         elif self.scheduler.waiting and len(self.scheduler.running) < self.most:
             first = self.scheduler.waiting[0]
             if sum(chunk.count for chunk in batch) < self.budget:  # then blocks are too few for it
                 assert self.scheduler.allocator.free < -(-len(first.tokens) // self.size)
         self.look()
+        drafts: list[Draft | None] = [None] * len(batch)
+        if self.speculation is not None:
+            nobody: list[Sampler | None] = [None] * len(batch)
+            batch, drafts = self.speculation.extend(batch, nobody, [()] * len(batch))
+            assert sum(chunk.count for chunk in batch) <= self.budget
+            for chunk in batch:  # blocks are given for drafts too
+                self.known = {
+                    p: b for p, b in self.known.items() if b not in self.new_blocks(chunk)
+                }
         for chunk in batch:
             self.read(chunk)
+        for place, (chunk, draft) in enumerate(zip(batch, drafts, strict=True)):
+            if draft is not None and self.speculation is not None:
+                accepted = (self.steps + chunk.sequence.read) % (len(draft.tokens) + 1)
+                del chunk.sequence.tokens[-len(draft.tokens) :]
+                chunk.sequence.tokens.extend(draft.tokens[:accepted])
+                self.tokens[chunk.sequence].extend(draft.tokens[:accepted])
+                batch[place] = self.speculation.settle(chunk, draft, accepted)
         for chunk in batch:
             sequence, before_it = chunk.sequence, chunk.sequence.read
             self.scheduler.advance(chunk)
@@ -171,11 +209,16 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert sequence.cached == self.first_cached.setdefault(sequence, sequence.read)
         assert sequence.blocks[: len(had)] == had
         given = sequence.blocks[len(had) :]
-        assert len(sequence.blocks) == -(-(sequence.read + chunk.count) // self.size)
+        needed = -(-(sequence.read + chunk.count) // self.size)
+        assert len(sequence.blocks) == max(needed, len(had))
         self.known = {prefix: b for prefix, b in self.known.items() if b not in given}
         for block in given:
             assert self.scheduler.allocator.holders(block) == 1
             assert not any(block in s.blocks for s in self.alive if s is not sequence)
+
+    def new_blocks(self, chunk: Chunk) -> list[int]:
+        """Those behind the place where the chunk begins: nothing that is known is in them."""
+        return chunk.sequence.blocks[-(-chunk.sequence.read // self.size) :]
 
     def read(self, chunk: Chunk) -> None:
         root, tokens, blocks = chunk.sequence.root, chunk.sequence.tokens, chunk.sequence.blocks
@@ -206,6 +249,8 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def take_out(self, sequence: Sequence) -> None:
         self.scheduler.remove(sequence)
+        if self.speculation is not None:
+            self.speculation.forget(sequence)
         self.alive.remove(sequence)
         assert sequence.blocks == []
 

@@ -205,6 +205,7 @@ def test_what_is_counted(run_server: Any, new_engine: Any) -> None:
         engine.figures = {
             "running": 7, "waiting": 3, "kv_cache_usage": 0.25,
             "prefix_cache_queries": 90, "prefix_cache_hits": 60, "preemptions": 2,
+            "drafts": 30, "drafted_tokens": 100, "accepted_tokens": 40,
         }  # fmt: skip
         got = values(running)
     prompt = first["prompt_tokens"]
@@ -241,6 +242,9 @@ def test_what_is_counted(run_server: Any, new_engine: Any) -> None:
     assert got["vllm:prefix_cache_queries_total"] == 90
     assert got["vllm:prefix_cache_hits_total"] == 60
     assert got["vllm:num_preemptions_total"] == 2
+    assert got["vllm:spec_decode_num_drafts_total"] == 30
+    assert got["vllm:spec_decode_num_draft_tokens_total"] == 100
+    assert got["vllm:spec_decode_num_accepted_tokens_total"] == 40
 
 
 def test_a_connection_is_used_again(running: Any) -> None:

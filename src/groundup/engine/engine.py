@@ -1,14 +1,16 @@
 """The inference engine: many requests at a time, one step of the model after another."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from groundup.engine.cpu_kernels import highest_logits
+from groundup.engine.draft_model import DraftModel
 from groundup.engine.fused_llama import FusedLlama
 from groundup.engine.fused_sampling import sample
 from groundup.engine.generate import room_for_answer
@@ -17,8 +19,10 @@ from groundup.engine.paged_cache import PagedCache
 from groundup.engine.plain_llama import PlainLlama
 from groundup.engine.request import Constraint, FinishReason, Request, Token
 from groundup.engine.sampler import Sampler
-from groundup.engine.scheduler import Scheduler
+from groundup.engine.scheduler import Chunk, Scheduler
 from groundup.engine.sequence import Sequence
+from groundup.engine.speculation import Draft, LookupDrafter, Speculation
+from groundup.engine.speculative_verification import verify_choices, verify_samples
 from groundup.engine.structured_output import Matcher, StructuredOutput
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama
@@ -28,6 +32,10 @@ if TYPE_CHECKING:
     from groundup.engine.cuda_llama import CudaLlama
 
 __all__ = ["Engine"]
+
+DRAFT_TOKENS = 8
+# A step of more tokens is as slow as the products in it, and drafts would no longer be for nothing.
+SPECULATING_STEP = 32
 
 
 @dataclass(eq=False)
@@ -59,6 +67,8 @@ class Engine:
         block_size: int = 16,
         token_budget: int = 512,
         max_sequences: int = 64,
+        speculate: Llama | Literal["ngram"] | None = None,
+        draft_tokens: int = DRAFT_TOKENS,
     ) -> None:
         """Make an engine that holds the keys and values of ``positions`` tokens.
 
@@ -71,9 +81,13 @@ class Engine:
                 8-bit integers (`PackedMatrix`), on a GPU the weights alone are (`Int8Matrix`).
             positions: rounded up to whole blocks.
             block_size, token_budget, max_sequences: as `Scheduler` takes them.
+            speculate: where drafts come from: "ngram" copies them from the text (`PromptLookup`),
+                a model writes them (`DraftModel`). None drafts nothing.
+            draft_tokens: drafted for one sequence in one step, at most.
 
         Raises:
-            GroundupError: the model is on a GPU, and Triton is not installed.
+            GroundupError: the model is on a GPU, and Triton is not installed; the draft model does
+                not fit the model.
         """
         device = model.embed_tokens.weight.device
         blocks = -(-positions // block_size)
@@ -96,6 +110,17 @@ class Engine:
         self.scheduler = Scheduler(
             blocks, block_size, token_budget=token_budget, max_sequences=max_sequences
         )
+        self.speculation: Speculation | None = None
+        if speculate is not None:
+            self.speculation = Speculation(
+                LookupDrafter()
+                if speculate == "ngram"
+                else DraftModel(speculate, model.config, blocks, block_size, fused=fused),
+                self.scheduler,
+                block_size,
+                most=draft_tokens,
+                step_tokens=min(token_budget, SPECULATING_STEP),
+            )
         self._forms = None if tokenizer is None else StructuredOutput(tokenizer)
         self._adapters: dict[str, bytes] = {}  # digests by name
         self._answers: dict[int, _Answer] = {}
@@ -162,7 +187,7 @@ class Engine:
             self._remove(answer)
 
     def step(self) -> list[tuple[int, Token]]:
-        """Read one batch; returns the new token of each request that has one, by its key."""
+        """Read one batch; returns the new tokens of each request that has some, by its key."""
         batch = self.scheduler.schedule()
         if not batch:
             return []
@@ -171,20 +196,25 @@ class Engine:
             if sequence.read == sequence.cached and len(sequence.tokens) == sequence.prompt_length:
                 self.prompt_tokens += sequence.prompt_length
                 self.cached_tokens += sequence.cached
+        batch, drafts = self._draft(batch)
         logits = self._reader.read(batch)
         highest = _highest(logits)
         tokens: list[tuple[int, Token]] = []
-        for row, chunk in enumerate(batch):
-            self.scheduler.advance(chunk)
-            if chunk.sequence.unread == 0:
-                answer = self._answer_of[chunk.sequence]
-                if answer.sampler is None:
-                    token = self._append(answer, highest[row])
-                else:
-                    token = self._choose(answer, answer.sampler, logits[row])
-                tokens.append((answer.key, token))
-                if token.finish_reason is not None:
-                    self._remove(answer)
+        row = 0
+        for chunk, draft in zip(batch, drafts, strict=True):
+            rows = slice(row, row + chunk.outputs)
+            row += chunk.outputs
+            answer = self._answer_of[chunk.sequence]
+            if draft is not None:
+                new = self._verify(answer, chunk, draft, logits[rows], highest[rows])
+            else:
+                self.scheduler.advance(chunk)
+                new = []
+                if chunk.sequence.unread == 0:
+                    new = [self._choose(answer, logits[rows.start], highest[rows.start])]
+            tokens += [(answer.key, token) for token in new]
+            if new and new[-1].finish_reason is not None:
+                self._remove(answer)
         return tokens
 
     @torch.inference_mode()
@@ -204,21 +234,74 @@ class Engine:
             raise GroundupError("this engine has no tokenizer, which constraints need")
         return self._forms.compile(constraint)
 
-    def _choose(self, answer: _Answer, sampler: Sampler, logits: Tensor) -> Token:
-        request, sequence = answer.request, answer.sequence
+    def _draft(self, batch: list[Chunk]) -> tuple[list[Chunk], list[Draft | None]]:
+        if self.speculation is None:
+            return batch, [None] * len(batch)
+        answers = [self._answer_of[chunk.sequence] for chunk in batch]
+        return self.speculation.extend(
+            batch,
+            [answer.sampler for answer in answers],
+            [answer.request.stop_ids for answer in answers],
+        )
+
+    def _verify(
+        self, answer: _Answer, chunk: Chunk, draft: Draft, logits: Tensor, highest: list[int]
+    ) -> list[Token]:
+        """The tokens that stand, from logits (drafted tokens + 1, vocabulary)."""
+        assert self.speculation is not None
+        del answer.sequence.tokens[-len(draft.tokens) :]
+        tokens: list[Token] = []
+        if draft.scores is None:
+
+            def choices() -> Iterator[int]:
+                for row, best in zip(logits, highest, strict=True):
+                    tokens.append(self._choose(answer, row, best))
+                    yield tokens[-1].id
+
+            ids = verify_choices(choices(), draft.tokens)
+        else:
+            sampler = answer.sampler
+            assert sampler is not None
+
+            def scores() -> Iterator[Tensor]:
+                for row, token in zip(logits, [*draft.tokens, -1], strict=True):
+                    if tokens and tokens[-1].finish_reason is not None:
+                        yield row  # what is drawn behind the end is not looked at
+                    else:
+                        yield sampler.scores(*self._allowed(answer, row))
+                    tokens.append(self._take(answer, row, token))  # more is asked for: it stands
+
+            ids = verify_samples(scores(), draft.tokens, draft.scores, sampler.generator)
+            if not tokens or tokens[-1].finish_reason is None:
+                tokens.append(self._take(answer, logits[len(tokens)], ids[-1]))
+        self.scheduler.advance(self.speculation.settle(chunk, draft, len(ids) - 1))
+        return tokens
+
+    def _choose(self, answer: _Answer, logits: Tensor, highest: int) -> Token:
+        """The next token, from logits (vocabulary,) and the id of the highest of them."""
+        sampler, params = answer.sampler, answer.request.params
+        if sampler is None:
+            return self._append(answer, highest)
+        scores, ids = self._allowed(answer, logits)
+        if isinstance(self._reader, FusedLlama) and params.temperature:
+            scores = sampler.penalised(scores, ids)
+            u = torch.rand(1, dtype=torch.float64, generator=sampler.generator).item()
+            return self._take(answer, logits, sample(scores.numpy(), params, u))
+        return self._take(answer, logits, sampler(scores, ids))
+
+    def _allowed(self, answer: _Answer, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """What a sampler is asked about: scores of what the form allows, and the ids so far."""
         scores = logits
         if answer.matcher is not None:
             allowed = torch.from_numpy(np.array(answer.matcher.mask(answer.state)))  # type: ignore[arg-type]
             scores = logits.masked_fill(~allowed.to(logits.device), -torch.inf)
         # All tokens so far, as a tensor, cost a long sequence more than the choice.
-        previous = sequence.tokens if request.params.penalises else []
-        ids = torch.tensor(previous, dtype=torch.int64, device=logits.device)
-        if isinstance(self._reader, FusedLlama) and request.params.temperature:
-            scores = sampler.penalised(scores, ids)
-            u = torch.rand(1, dtype=torch.float64, generator=sampler.generator).item()
-            chosen = sample(scores.numpy(), request.params, u)
-        else:
-            chosen = sampler(scores, ids)
+        previous = answer.sequence.tokens if answer.request.params.penalises else []
+        return scores, torch.tensor(previous, dtype=torch.int64, device=logits.device)
+
+    def _take(self, answer: _Answer, logits: Tensor, chosen: int) -> Token:
+        """Append a token, and report what the request wants to know of it."""
+        request = answer.request
         if answer.matcher is not None:
             answer.state = answer.matcher.advance(answer.state, chosen)  # type: ignore[arg-type]
         if request.logprobs is None:
@@ -247,6 +330,8 @@ class Engine:
     def _remove(self, answer: _Answer) -> None:
         self.scheduler.remove(answer.sequence)
         del self._answers[answer.key], self._answer_of[answer.sequence]
+        if self.speculation is not None:
+            self.speculation.forget(answer.sequence)
 
 
 def _highest(logits: Tensor) -> list[int]:

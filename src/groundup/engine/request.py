@@ -57,3 +57,6 @@ class EngineStats(TypedDict, total=False):
     prefix_cache_queries: int  # prompt tokens looked up in the prefix cache, since the start
     prefix_cache_hits: int  # those found
     preemptions: int  # requests put back into the queue, since the start
+    drafts: int  # times that tokens were drafted for a request, since the start
+    drafted_tokens: int  # those tokens
+    accepted_tokens: int  # and how many of them became part of an answer

@@ -44,6 +44,10 @@ class Scheduler:
     calls `advance` for each chunk; then each sequence that was read to its end gets its next token
     appended to ``tokens``, or is removed. Blocks are given out through the prefix cache alone.
 
+    Between `schedule` and `advance` the engine may let a chunk go on with tokens that it guesses,
+    and give the sequence blocks for them. Of those that were wrong nothing is left but the blocks:
+    a sequence may have more than its next chunk needs, and uses them before it takes others.
+
     Attributes, which are read and not set from outside:
 
     - ``allocator``: the `BlockAllocator`, whose blocks only sequences that run hold.

@@ -129,6 +129,9 @@ class _Engine(Collector):
             ("prefix_cache_queries", "vllm:prefix_cache_queries", "Prompt tokens looked up."),
             ("prefix_cache_hits", "vllm:prefix_cache_hits", "Prompt tokens found."),
             ("preemptions", "vllm:num_preemptions", "Requests put back into the queue."),
+            ("drafts", "vllm:spec_decode_num_drafts", "Drafts of tokens."),
+            ("drafted_tokens", "vllm:spec_decode_num_draft_tokens", "Tokens drafted."),
+            ("accepted_tokens", "vllm:spec_decode_num_accepted_tokens", "Drafted tokens accepted."),
         ):
             if key in stats:
                 counter = CounterMetricFamily(name, text, labels=MODEL)

@@ -520,6 +520,24 @@ def check_cancelled(part: ModuleType) -> None:
     assert_equal(engine.scheduler.allocator.free, 4, "free after removals that raised")
 
 
+def check_blocks_left_over(part: ModuleType) -> None:
+    """Blocks that a sequence was given for wrong guesses are used before others are taken"""
+    engine = Engine(part, 8, 2, budget=8)
+    a = engine.add("A", [1, 2, 3], 8)
+    engine.step()
+    for _ in range(2):
+        a.blocks.append(engine.scheduler.prefix_cache.allocate())
+    for length in range(4, 9):  # 4 blocks are enough for 8 positions
+        [chunk] = engine.scheduler.schedule()
+        assert_equal(len(a.blocks), 4, f"how many of its 4 blocks A has, with {length} tokens,")
+        engine.scheduler.advance(chunk)
+        a.tokens.append(4)
+    engine.scheduler.schedule()
+    assert_equal(len(a.blocks), 5, "how many blocks A has for 9 tokens, when it had 4 for 8,")
+    engine.cancel("A")
+    assert_equal(engine.scheduler.allocator.free, 8, "free when A, which had more, was removed")
+
+
 def check_bad_numbers(part: ModuleType) -> None:
     """Sizes must be positive, and a sequence not empty and not too long"""
     make = part.Scheduler

@@ -126,6 +126,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "return -(-(sequence.read + count) // self._block_size)",
         "return (sequence.read + count) // self._block_size + 1",
     ),
+    "blocks that are left over are not counted": (
+        "return -(-(sequence.read + count) // self._block_size) - len(sequence.blocks)",
+        "return -(-(sequence.read + count) // self._block_size) "
+        "- -(-sequence.read // self._block_size)",
+    ),
     "blocks for the chunk alone": (
         "return -(-(sequence.read + count) // self._block_size)",
         "return -(-count // self._block_size)",
