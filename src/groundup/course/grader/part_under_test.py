@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType, GenericAlias, ModuleType
 from typing import Any
 
 from torch import Tensor
@@ -84,6 +84,8 @@ class PartUnderTest(ModuleType):
                 raise LoadFailure(
                     f"{self._file.name} does not define {name}: expected {_describe(expected)}"
                 )
+            if isinstance(expected, GenericAlias):  # a type by another name
+                continue
             if isinstance(expected, type) != isinstance(actual, type):
                 got = "a class" if isinstance(actual, type) else repr(actual)
                 raise LoadFailure(f"{name} should be {_describe(expected)}, and is {got}")
@@ -147,6 +149,8 @@ def _plain(signature: inspect.Signature) -> str:
 
 
 def _describe(expected: Any) -> str:
+    if isinstance(expected, GenericAlias):
+        return f"the type {expected}"
     if isinstance(expected, type):
         return f"the class {expected.__name__}"
     return f"the function {expected.__name__}{_plain(inspect.signature(expected))}"

@@ -141,6 +141,13 @@ PARTS: dict[str, Part] = {
             summary="A pattern compiled to an automaton over bytes",
         ),
         Part(
+            "pushdown-automaton",
+            "groundup.engine.pushdown_automaton",
+            minutes=180,
+            summary="A grammar such as JSON's, run over bytes with a stack",
+            needs=("regular-expression",),
+        ),
+        Part(
             "token-bucket",
             "groundup.serving.token_bucket",
             minutes=45,
