@@ -261,7 +261,7 @@ def check_calls_of_one_place(part: ModuleType) -> None:
     """Several calls from one place: each goes on at its own target, and has its own depth"""
     grammar = part.Grammar()
     rule, short, other, deep, end = (grammar.state() for _ in range(5))
-    grammar.returns |= {end, grammar.text(short, b"s"), grammar.text(other, b"t")}
+    grammar.returns |= {end, grammar.text(short, b"s"), grammar.text(other, b"tu")}
     deeper = grammar.text(grammar.call(grammar.text(deep, b"("), short), b")")
     grammar.returns.add(deeper)  # deep is one level more than short
     again = grammar.text(rule, b"[")
@@ -271,8 +271,8 @@ def check_calls_of_one_place(part: ModuleType) -> None:
     onwards = grammar.call(here, other)  # needs more levels than what it calls first
     grammar.empty_moves[grammar.text(grammar.call(onwards, deep), b"!")].append(end)
     machine = part.PushdownAutomaton(grammar, rule)
-    wanted = {b"-s.", b"-t(s)!", b"[-s.]", b"[[-s.]]"}
-    found = {text for text, accepted in alive(machine, b"-st.(!)[]", 7).items() if accepted}
+    wanted = {b"-s.", b"-tu(s)!", b"[-s.]", b"[[-s.]]"}
+    found = {text for text, accepted in alive(machine, b"-stu.(!)[]", 7).items() if accepted}
     assert_equal(found, wanted, "the set of texts of up to 7 bytes")
     for levels in (DEPTH - 2, DEPTH - 1):
         state = after(machine, b"[" * levels + b"-")
