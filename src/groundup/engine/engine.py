@@ -202,19 +202,20 @@ class Engine:
         tokens: list[tuple[int, Token]] = []
         row = 0
         for chunk, draft in zip(batch, drafts, strict=True):
-            rows = slice(row, row + chunk.outputs)
-            row += chunk.outputs
             answer = self._answer_of[chunk.sequence]
             if draft is not None:
+                rows = slice(row, row + chunk.outputs)
                 new = self._verify(answer, chunk, draft, logits[rows], highest[rows])
             else:
                 self.scheduler.advance(chunk)
                 new = []
                 if chunk.sequence.unread == 0:
-                    new = [self._choose(answer, logits[rows.start], highest[rows.start])]
-            tokens += [(answer.key, token) for token in new]
-            if new and new[-1].finish_reason is not None:
-                self._remove(answer)
+                    new = [self._choose(answer, logits, highest, row)]
+            row += chunk.outputs
+            for token in new:
+                tokens.append((answer.key, token))
+                if token.finish_reason is not None:
+                    self._remove(answer)
         return tokens
 
     @torch.inference_mode()
@@ -254,8 +255,8 @@ class Engine:
         if draft.scores is None:
 
             def choices() -> Iterator[int]:
-                for row, best in zip(logits, highest, strict=True):
-                    tokens.append(self._choose(answer, row, best))
+                for row in range(len(logits)):
+                    tokens.append(self._choose(answer, logits, highest, row))
                     yield tokens[-1].id
 
             ids = verify_choices(choices(), draft.tokens)
@@ -277,11 +278,12 @@ class Engine:
         self.scheduler.advance(self.speculation.settle(chunk, draft, len(ids) - 1))
         return tokens
 
-    def _choose(self, answer: _Answer, logits: Tensor, highest: int) -> Token:
-        """The next token, from logits (vocabulary,) and the id of the highest of them."""
+    def _choose(self, answer: _Answer, batch: Tensor, highest: list[int], row: int) -> Token:
+        """The next token, from a row of logits (rows, vocabulary) and the ids of the highest."""
         sampler, params = answer.sampler, answer.request.params
         if sampler is None:
-            return self._append(answer, highest)
+            return self._append(answer, highest[row])  # most rows, so no tensor is made for it
+        logits = batch[row]
         scores, ids = self._allowed(answer, logits)
         if isinstance(self._reader, FusedLlama) and params.temperature:
             scores = sampler.penalised(scores, ids)
