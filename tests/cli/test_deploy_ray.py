@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -79,6 +80,8 @@ def test_its_life(tiny_model: str, environment: Callable[[], dict[str, str]]) ->
         stderr=subprocess.PIPE,
         text=True,
     )
+    too_long = threading.Timer(300, process.kill)
+    too_long.start()
     try:
         assert process.stderr is not None
         said = ""
@@ -121,5 +124,6 @@ def test_its_life(tiny_model: str, environment: Callable[[], dict[str, str]]) ->
         assert process.wait(120) == 0
         assert not psutil.wait_procs(cluster, timeout=30)[1]
     finally:
+        too_long.cancel()
         process.kill()
         process.communicate()

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from compose_spec import PyCompose
 from dockerfile_parse import DockerfileParser
 
+from groundup.serving.gateway_config import read_gateway_config
 from groundup.serving.server import ServerSettings
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +71,7 @@ def checked(text: str) -> PyCompose:
 def test_the_compose_file_is_valid() -> None:
     compose = checked(COMPOSE)
     assert set(compose.service_names()) == {
-        "server", "redis", "postgres", "prometheus", "grafana",
+        "server", "gateway", "redis", "postgres", "prometheus", "grafana",
     }  # fmt: skip
 
 
@@ -88,7 +90,7 @@ def test_a_planted_mistake_in_it_is_found(right: str, wrong: str, said: str) -> 
         checked(COMPOSE.replace(right, wrong, 1))
 
 
-def test_what_the_compose_file_mounts_and_opens() -> None:
+def test_what_the_compose_file_mounts_and_opens(monkeypatch: pytest.MonkeyPatch) -> None:
     compose = yaml.safe_load(COMPOSE)
     services: dict[str, Any] = compose["services"]
     named = set()
@@ -102,6 +104,11 @@ def test_what_the_compose_file_mounts_and_opens() -> None:
             else:
                 named.add(source)
     assert named == set(compose["volumes"])
-    grace = int(services["server"]["stop_grace_period"].removesuffix("s"))
-    assert grace >= ServerSettings().drain_deadline + 5
+    for name in ("server", "gateway"):
+        grace = int(services[name]["stop_grace_period"].removesuffix("s"))
+        assert grace >= ServerSettings().drain_deadline + 5
+    monkeypatch.setenv("GROUNDUP_API_KEY", "a-key")
+    config = read_gateway_config(ROOT / "deploy" / "gateway" / "gateway.toml")
+    assert urlsplit(config.redis or "").hostname in services
+    assert [urlsplit(upstream.url).hostname for upstream in config.upstream] == ["server"]
     assert services["postgres"]["profiles"]  # started only when asked for

@@ -24,6 +24,7 @@ from groundup.engine.engine import Engine
 from groundup.engine.generate import generate
 from groundup.engine.request import Constraint, EngineStats, Request, Token
 from groundup.engine.sampler import SamplingParams
+from groundup.engine.speculation import Speculation
 from groundup.errors import GroundupError
 from groundup.models.load import LoadedModel, load_model
 from groundup.serving.engine_messages import (
@@ -129,6 +130,7 @@ class CountingEngine:
         self.scheduler: Any = type("", (), {"running": [], "waiting": [], "preemptions": 0})()
         self.scheduler.allocator = BlockAllocator(4)
         self.prompt_tokens = self.cached_tokens = 0
+        self.speculation: Speculation | None = None
         self.answers: dict[int, list[int]] = {}
         self.may_step = threading.Semaphore(0)
 
@@ -303,6 +305,25 @@ async def test_its_answers_are_the_engines(tiny_model: str, loaded: LoadedModel)
             await lost
     assert gone(engine.pid)
     await engine.close()  # once more does no harm
+
+
+async def test_drafts_are_made_and_counted(tiny_model: str, loaded: LoadedModel) -> None:
+    prompt = (3, 4, 5, 6, 3, 4, 5)
+    expected = list(generate(loaded.model, prompt, SamplingParams(), max_tokens=20))
+    options = EngineOptions(
+        tiny_model, dtype="float32", threads=1, speculate=tiny_model, draft_tokens=4
+    )
+    async with asyncio.timeout(2 * LONG):
+        engine = await EngineProcess.start(options)
+        try:
+            pieces = [tokens async for tokens in engine.generate(Request(prompt, max_tokens=20))]
+            assert [token.id for tokens in pieces for token in tokens] == expected
+            assert len(pieces) <= 5
+            stats = engine.stats
+        finally:
+            await engine.close()
+    # A model that drafts for itself is always right: 4 tokens, and one that it chooses then.
+    assert (stats["drafts"], stats["drafted_tokens"], stats["accepted_tokens"]) == (4, 16, 16)
 
 
 async def test_a_process_that_hangs_is_given_up(tiny_model: str) -> None:

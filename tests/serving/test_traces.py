@@ -21,6 +21,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from groundup.errors import GroundupError
 from groundup.serving.answer_cache import AnswerCache
+from groundup.serving.gateway import Gateway
+from groundup.serving.gateway_app import create_gateway_app
+from groundup.serving.gateway_config import config_of_urls
 from groundup.serving.intake import IntakeSettings
 from groundup.serving.response_cache import ResponseCache
 from groundup.serving.traces import tracing
@@ -285,6 +288,25 @@ def test_the_callers_trace_goes_on(server: Server) -> None:
 
     server.post(CHAT, GOOD, traceparent="00-nonsense")
     assert server.span().parent is None
+
+
+def test_a_gateways_span_is_the_parent_of_the_servers(
+    server: Server, exporter: InMemorySpanExporter, run_app: Any
+) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    gateway = Gateway(config_of_urls([f"{server.url}/v1"], cache=False))
+    app = create_gateway_app(gateway, provider.get_tracer("gateway"))
+    with run_app(app, gateway) as (_, port):
+        answer = httpx.post(f"http://127.0.0.1:{port}{CHAT}", json=GOOD | {"stream": True})
+    assert answer.status_code == 200
+    inner, outer = exporter.get_finished_spans()  # in the order in which they ended
+    assert inner.name == outer.name == "chat scripted"
+    assert inner.parent is not None
+    assert outer.parent is None
+    assert inner.context.trace_id == outer.context.trace_id
+    assert inner.parent.span_id == outer.context.span_id
+    assert "gen_ai.usage.output_tokens" in attributes(inner)
 
 
 @pytest.mark.parametrize("failure", [None, "failure", "refusal"])

@@ -77,6 +77,8 @@ def ray(
         )
     # Before Ray is imported: nothing about its use is told to its makers, unless the user wants.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray lets its workers give way to all other processes; a server should not.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         from groundup.serving.server import listen
 

@@ -1,12 +1,15 @@
 """``groundup gateway``: OpenAI's interface over other servers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from groundup.cli.serve import check_installed, keys_for
 from groundup.errors import GroundupError
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 __all__ = ["gateway"]
 
@@ -65,6 +68,7 @@ def gateway(
     from groundup.serving.gateway_app import create_gateway_app
     from groundup.serving.intake_config import answer_cache, callers, connect_redis
     from groundup.serving.server import Server, ServerSettings, listen
+    from groundup.serving.traces import tracing
 
     redis = connect_redis(settings.redis)
     kept = None
@@ -73,18 +77,20 @@ def gateway(
     passing = Gateway(settings, callers(plain, file, redis), kept)
     listener = listen(host, port)
 
-    async def run() -> None:
+    async def run(tracer: "Tracer | None") -> None:
         shown = f"[{host}]" if ":" in host else host
         names = ", ".join(each.name for each in passing.upstreams)
         typer.echo(f"{names} behind http://{shown}:{port}/v1  (Ctrl-C ends)", err=True)
         try:
-            await Server(create_gateway_app(passing), passing, ServerSettings()).serve([listener])
+            app = create_gateway_app(passing, tracer)
+            await Server(app, passing, ServerSettings()).serve([listener])
         finally:
             if redis is not None:
                 await redis.close()
 
     try:
-        uvloop.run(run())
+        with tracing() as tracer:
+            uvloop.run(run(tracer))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     finally:

@@ -42,6 +42,17 @@ def serve(
     batch: Annotated[
         int, typer.Option(min=1, help="Answers that each of them works on at a time.")
     ] = 64,
+    speculate: Annotated[
+        str | None,
+        typer.Option(
+            help="Draft tokens and verify them at once: ngram copies from the text, or a smaller "
+            "model with the same vocabulary writes them.",
+            show_default="no drafts",
+        ),
+    ] = None,
+    draft_tokens: Annotated[
+        int, typer.Option(min=1, max=64, help="Tokens drafted at a time, at most.")
+    ] = 8,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
@@ -110,7 +121,10 @@ def serve(
     listener = listen(host, port)  # before the model is loaded, which takes longer
 
     async def run(tracer: "Tracer | None") -> None:
-        options = EngineOptions(model, dtype, threads, max_sequences=batch)
+        options = EngineOptions(
+            model, dtype, threads, max_sequences=batch,
+            speculate=speculate, draft_tokens=draft_tokens,
+        )  # fmt: skip
         command = ("-m", "groundup.course.swapped_engine")
         async with Replicas.start(options, replicas, command=command) as engine:
             kept = None

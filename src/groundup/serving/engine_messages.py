@@ -46,6 +46,8 @@ class EngineOptions:
     positions: int | None = None  # of the cache; None: 16,384, or the context where that is longer
     token_budget: int = 512  # these two as `Engine` takes them
     max_sequences: int = 64
+    speculate: str | None = None  # "ngram", or a draft model, as `load_model` takes it
+    draft_tokens: int = 8
 
 
 class Add(Struct, tag=0, array_like=True):

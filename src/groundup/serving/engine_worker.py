@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import torch
@@ -25,7 +25,9 @@ from groundup.engine.engine import Engine
 from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.request import EngineStats, Request, Token
 from groundup.engine.scheduler import Scheduler
+from groundup.engine.speculation import Speculation
 from groundup.errors import GroundupError
+from groundup.models.llama import Llama
 from groundup.models.load import load_model
 from groundup.serving.engine_messages import (
     Add,
@@ -59,6 +61,7 @@ class SteppingEngine(Protocol):
     scheduler: Scheduler
     prompt_tokens: int
     cached_tokens: int
+    speculation: Speculation | None
 
     @property
     def busy(self) -> bool: ...
@@ -195,7 +198,7 @@ def stats_of(engine: SteppingEngine) -> EngineStats:
     """Figures of the moment."""
     scheduler = engine.scheduler
     allocator = scheduler.allocator
-    return EngineStats(
+    stats = EngineStats(
         running=len(scheduler.running),
         waiting=len(scheduler.waiting),
         kv_cache_usage=1 - allocator.free / allocator.size,
@@ -203,6 +206,11 @@ def stats_of(engine: SteppingEngine) -> EngineStats:
         prefix_cache_hits=engine.cached_tokens,
         preemptions=scheduler.preemptions,
     )
+    if (speculation := engine.speculation) is not None:
+        stats["drafts"] = speculation.drafts
+        stats["drafted_tokens"] = speculation.drafted_tokens
+        stats["accepted_tokens"] = speculation.accepted_tokens
+    return stats
 
 
 def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, int]:
@@ -212,6 +220,11 @@ def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, 
         raise GroundupError("int8: this build of PyTorch has no products of 8-bit integers")
     dtype = None if options.dtype is None or int8 else getattr(torch, options.dtype)
     loaded = load_model(options.model, dtype)
+    speculate: Llama | Literal["ngram"] | None = None
+    if options.speculate == "ngram":
+        speculate = "ngram"
+    elif options.speculate is not None:
+        speculate = load_model(options.speculate, dtype).model
     context = loaded.model.config.context
     engine = Engine(
         loaded.model,
@@ -221,11 +234,15 @@ def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, 
         positions=options.positions or max(16_384, context),  # so that the longest request fits
         token_budget=options.token_budget,
         max_sequences=options.max_sequences,
+        speculate=speculate,
+        draft_tokens=options.draft_tokens,
     )
     engine.add(0, Request((0,) * min(WARM_UP, context // 2), max_tokens=3))
     while engine.busy:
         engine.step()
     engine.prompt_tokens = engine.cached_tokens = 0  # nobody asked for these
+    if (speculation := engine.speculation) is not None:
+        speculation.drafts = speculation.drafted_tokens = speculation.accepted_tokens = 0
     return engine, context
 
 

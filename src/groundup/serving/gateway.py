@@ -26,6 +26,7 @@ from groundup.serving.load_balancing import (
     prefix_affinity,
 )
 from groundup.serving.reply import EventStream, Reply
+from groundup.serving.traces import current_trace
 from groundup.serving.upstream import Upstream, UpstreamFailed
 from groundup.serving.upstream_answer import (
     Refusal,
@@ -110,6 +111,8 @@ class Gateway(Intake):
             ApiError: the request is not one, an upstream refuses it, or none answers.
         """
         request = GatewayRequest(path, body)
+        if (trace := current_trace.get()) is not None:
+            trace.model(request.model, served=request.model in self.models())
         arrival = perf_counter()
         async with AsyncExitStack() as held:
             await held.enter_async_context(self._place())

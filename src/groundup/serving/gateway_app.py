@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.routing import Route, Router
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from groundup.serving.answer_cache import Answer
 from groundup.serving.api_error import ApiError
@@ -13,14 +14,24 @@ from groundup.serving.endpoint import Endpoint, Handler, not_found
 from groundup.serving.gateway import Gateway
 from groundup.serving.probes import Status, health, metrics
 from groundup.serving.reply import Reply
+from groundup.serving.traces import Traced
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 __all__ = ["create_gateway_app"]
 
-FORWARDED = ("/chat/completions", "/completions", "/responses", "/embeddings")
+# With OpenTelemetry's names for what a model does there.
+FORWARDED = {
+    "/chat/completions": "chat",
+    "/completions": "text_completion",
+    "/responses": "chat",
+    "/embeddings": "embeddings",
+}
 
 
-def create_gateway_app(gateway: Gateway) -> Router:
-    """The application of a gateway."""
+def create_gateway_app(gateway: Gateway, tracer: "Tracer | None" = None) -> Router:
+    """The application of a gateway. ``tracer`` as of `create_app`."""
 
     async def forward(path: str, body: bytes, _scope: Scope) -> Answer:
         return await gateway.forward(path, body)
@@ -51,10 +62,12 @@ def create_gateway_app(gateway: Gateway) -> Router:
     def of_intake(handler: Callable[[Gateway, bytes, Scope], Awaitable[Answer]]) -> Handler:
         return partial(handler, gateway)
 
-    routes = [
-        Route(f"/v1{path}", Endpoint(gateway, partial(forward, path), "POST", kept=True))
-        for path in FORWARDED
-    ]
+    routes = []
+    for path, operation in FORWARDED.items():
+        endpoint: ASGIApp = Endpoint(gateway, partial(forward, path), "POST", kept=True)
+        if tracer is not None:
+            endpoint = Traced(endpoint, f"/v1{path}", operation, tracer)
+        routes.append(Route(f"/v1{path}", endpoint))
     routes += [
         Route("/v1/models", Endpoint(gateway, list_models, "GET")),
         Route("/v1/models/{id:path}", Endpoint(gateway, show_model, "GET")),

@@ -34,7 +34,10 @@ __all__ = ["Replica", "Replicas"]
 BEGINNING = 64  # tokens: prompts that share them go to one replica, whose cache then knows them
 STEADY = 10.0  # seconds: a process that ends earlier counts as one that did not start
 RESTART_DEADLINE = 30.0  # seconds that a request waits for any replica to live
-COUNTERS = ("prefix_cache_queries", "prefix_cache_hits", "preemptions")
+COUNTERS = (
+    *("prefix_cache_queries", "prefix_cache_hits", "preemptions"),
+    *("drafts", "drafted_tokens", "accepted_tokens"),
+)
 
 logger = logging.getLogger("groundup.serving")
 

@@ -144,6 +144,15 @@ class RequestTrace:
         if not error_type.startswith("4"):
             self._span.set_status(StatusCode.ERROR, message)
 
+    def headers(self) -> dict[str, str]:
+        """What tells another server that its work is part of this."""
+        from opentelemetry.propagate import inject
+        from opentelemetry.trace import set_span_in_context
+
+        carrier: dict[str, str] = {}
+        inject(carrier, set_span_in_context(self._span))
+        return carrier
+
     def sent(self, message: Message) -> None:
         """A message of ASGI went to the client."""
         if message["type"] == "http.response.start":

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from groundup.serving.circuit_breaker import CircuitBreaker
 from groundup.serving.gateway_config import BreakerConfig, HealthConfig, UpstreamConfig, name_of
+from groundup.serving.traces import current_trace
 
 __all__ = ["Upstream", "UpstreamFailed"]
 
@@ -115,9 +116,12 @@ class Upstream:
             aiohttp.ClientError, OSError: there is no answer.
         """
         self.outstanding += 1
+        headers = self._headers
+        if (trace := current_trace.get()) is not None:
+            headers = headers | trace.headers()
         try:
             async with session.post(
-                self._url + path, data=body, headers=self._headers, allow_redirects=False
+                self._url + path, data=body, headers=headers, allow_redirects=False
             ) as response:
                 yield response
         finally:
