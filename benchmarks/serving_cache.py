@@ -6,7 +6,11 @@ at once, so what is measured is the HTTP interface with its cache: one process, 
 load comes from another process over keep-alive connections, written by hand because a client that
 costs more than the server would measure itself; each connection always waits for its answer.
 
-    python -m benchmarks.serving_cache [--seconds 5] [--connections 32] [--prompts 10000] [--s 1.1]
+A run begins with requests that are not measured, which fill the cache. Processor time tells what a
+request costs, whatever else the machine does.
+
+    python -m benchmarks.serving_cache [--requests 50000] [--warm-up 50000] [--connections 32]
+        [--prompts 10000] [--s 1.1]
 """
 
 import argparse
@@ -14,12 +18,12 @@ import asyncio
 import json
 import multiprocessing
 import random
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import accumulate
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -53,7 +57,7 @@ def callers(folder: Path) -> Callers:
 
 
 def serve(pipe: Connection, cached: bool, keyed: bool) -> None:
-    """Serve until told to end; then report processor seconds and the cache's counts."""
+    """Report processor seconds and the cache's counts whenever asked, until told to end."""
     tokenizer = tokenizer_from_gguf(read_gguf(fetch("smollm2-135m-instruct")).metadata)
     cache = AnswerCache(ResponseCache(max_bytes=2**28, ttl=3600)) if cached else None
     with tempfile.TemporaryDirectory() as folder:
@@ -69,16 +73,16 @@ def serve(pipe: Connection, cached: bool, keyed: bool) -> None:
         async def run() -> None:
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             pipe.send(listener.getsockname()[1])
-            while not pipe.poll():
-                await asyncio.sleep(0.05)
+            while True:
+                while not pipe.poll():
+                    await asyncio.sleep(0.05)
+                if pipe.recv() == "end":
+                    break
+                pipe.send((time.process_time(), cache.lookups["hit"] if cache is not None else 0))
             server.should_exit = True
             await serving
 
-        before = resource.getrusage(resource.RUSAGE_SELF)
         uvloop.run(run())
-        after = resource.getrusage(resource.RUSAGE_SELF)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    pipe.send((used, dict(cache.lookups) if cache is not None else {}))
 
 
 def zipf(n: int, s: float, rng: random.Random) -> Iterator[int]:
@@ -106,15 +110,18 @@ def requests(n: int, stream: bool, keyed: bool) -> list[bytes]:
 
 
 async def load(
-    port: int, made: Sequence[bytes], order: Iterator[int], connections: int, seconds: float
+    port: int, made: Sequence[bytes], order: Iterator[int], connections: int, n: int
 ) -> list[float]:
-    """The latencies of what was answered, in seconds. Raises: RuntimeError, if a request fails."""
+    """The latencies of n requests, in seconds. Raises: RuntimeError, if one fails."""
     latencies: list[float] = []
-    end = time.perf_counter() + seconds
+    left = n
 
     async def one() -> None:
+        nonlocal left
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (begin := time.perf_counter()) < end:
+        while left > 0:
+            left -= 1
+            begin = time.perf_counter()
             writer.write(made[next(order)])
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200"):
@@ -132,30 +139,29 @@ async def load(
 
 
 @contextmanager
-def server(cached: bool, keyed: bool) -> Iterator[tuple[int, list[tuple[float, dict[str, int]]]]]:
-    """Its port, and at the end what it reported."""
+def server(cached: bool, keyed: bool) -> Iterator[tuple[int, Connection]]:
+    """Its port, and the pipe to it."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=serve, args=(there, cached, keyed)
     )
     process.start()
-    report: list[tuple[float, dict[str, int]]] = []
-    yield here.recv(), report
+    yield here.recv(), here
     here.send("end")
-    report.append(here.recv())
     process.join()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--requests", type=int, default=50_000)
+    parser.add_argument("--warm-up", type=int, default=50_000)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--prompts", type=int, default=10_000)
     parser.add_argument("--s", type=float, default=1.1)
     options = parser.parse_args()
     print(
         f"{options.prompts:,} prompts, Zipf {options.s:g}, {options.connections} connections, "
-        f"{options.seconds:g} s; every cache is empty at first"
+        f"{options.requests:,} requests after {options.warm_up:,}"
     )
     for cached, stream, keyed in (
         (False, False, False),
@@ -165,13 +171,19 @@ def main() -> None:
     ):
         made = requests(options.prompts, stream, keyed)
         order = zipf(options.prompts, options.s, random.Random(0))
-        with server(cached, keyed) as (port, report):
+        with server(cached, keyed) as (port, pipe):
+            ask = partial(load, port, made, order, options.connections)
+            uvloop.run(ask(options.warm_up if cached else 500))
+            pipe.send("report")
+            before, hits_before = pipe.recv()
             begin, client = time.perf_counter(), time.process_time()
-            latencies = uvloop.run(load(port, made, order, options.connections, options.seconds))
+            latencies = uvloop.run(ask(options.requests if cached else options.requests // 20))
             seconds, client = time.perf_counter() - begin, time.process_time() - client
-        [(processor, lookups)] = report
+            pipe.send("report")
+            after, hits_after = pipe.recv()
         answered = len(latencies)
-        hits = f"{lookups['hit'] / answered:4.0%} hits" if lookups else "no cache "
+        processor = after - before
+        hits = f"{(hits_after - hits_before) / answered:4.0%} hits" if cached else "no cache "
         p50, p99 = (statistics.quantiles(latencies, n=100)[i] * 1000 for i in (49, 98))
         print(
             f"{hits}  {'stream' if stream else 'whole '}  {'a key ' if keyed else 'no key'} "
