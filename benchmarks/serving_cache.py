@@ -1,10 +1,9 @@
 """How many requests one server process answers when prompts repeat and answers are kept.
 
 Prompts are drawn from ``--prompts`` different ones by Zipf's law: the k-th is asked for with a
-probability of 1 / k**s. What was not asked before is computed by an engine that answers 16 tokens
+probability of 1 / k**s. What was not asked before is computed by an engine that answers 8 tokens
 at once, so what is measured is the HTTP interface with its cache: one process, one event loop. The
-load comes from another process over keep-alive connections, written by hand because a client that
-costs more than the server would measure itself; each connection always waits for its answer.
+load comes from another process over keep-alive connections, each of which waits for its answer.
 
 A run begins with requests that are not measured, which fill the cache. Processor time tells what a
 request costs, whatever else the machine does.
@@ -16,6 +15,7 @@ request costs, whatever else the machine does.
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import random
 import statistics
@@ -30,6 +30,7 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.http_client import Client, post
 from benchmarks.serving import InstantEngine
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf
@@ -95,17 +96,16 @@ def zipf(n: int, s: float, rng: random.Random) -> Iterator[int]:
 def requests(n: int, stream: bool, keyed: bool) -> list[bytes]:
     """One request for each prompt, as it goes over the wire."""
     made = []
-    authorization = f"authorization: Bearer {KEY}\r\n" if keyed else ""
     for i in range(n):
         question = f"Question {i}: what is the capital of the country with that number?"
         messages = [{"role": "user", "content": question}]
         fields = {"model": "instant", "messages": messages, "temperature": 0, "max_tokens": 16}
         body = json.dumps(fields | ({"stream": True} if stream else {})).encode()
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n{authorization}"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        made.append(head.encode() + body)
+        request = post("localhost", "/v1/chat/completions", body)
+        if keyed:
+            key = f"\r\nauthorization: Bearer {KEY}\r\n\r\n".encode()
+            request = request.replace(b"\r\n\r\n", key, 1)
+        made.append(request)
     return made
 
 
@@ -113,29 +113,13 @@ async def load(
     port: int, made: Sequence[bytes], order: Iterator[int], connections: int, n: int
 ) -> list[float]:
     """The latencies of n requests, in seconds. Raises: RuntimeError, if one fails."""
-    latencies: list[float] = []
-    left = n
-
-    async def one() -> None:
-        nonlocal left
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while left > 0:
-            left -= 1
-            begin = time.perf_counter()
-            writer.write(made[next(order)])
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head.decode())
-            if b"transfer-encoding" in head:
-                await reader.readuntil(b"0\r\n\r\n")
-            else:
-                length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-                await reader.readexactly(length)
-            latencies.append(time.perf_counter() - begin)
-        writer.close()
-
-    await asyncio.gather(*(one() for _ in range(connections)))
-    return latencies
+    client = Client("127.0.0.1", port, connections=connections, expected=b"finish_reason")
+    sent = (made[next(order)] for _ in range(n))
+    outcomes = await client.closed_loop(sent, connections, math.inf)
+    client.close()
+    if failures := {outcome.failure for outcome in outcomes} - {None}:
+        raise RuntimeError(f"requests failed: {failures}")
+    return [outcome.end - outcome.intended for outcome in outcomes]
 
 
 @contextmanager
