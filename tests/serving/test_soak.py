@@ -4,10 +4,10 @@ from benchmarks.soak import serve_and_soak
 
 
 async def test_nothing_is_left(tiny_model: str) -> None:
-    soaked = await serve_and_soak(tiny_model, 2, seconds=16)
+    soaked = await serve_and_soak(tiny_model, 2, seconds=12)
     assert not soaked.wrong
     assert not soaked.held
     kinds = {"answer", "stream", "left", "wrong", "too long", "dawdled"}
     assert soaked.answers.keys() == kinds
-    # A prompt, its text or a stream that is kept for each request would be more.
-    assert max(soaked.grown.values()) < 48 * 2**20, soaked
+    # Of the server. An engine's memory takes minutes to its plateau: `benchmarks/soak.py` shows it.
+    assert next(iter(soaked.grown.values())) < 32 * 2**20, soaked
