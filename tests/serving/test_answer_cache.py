@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import openai
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
 from prometheus_client.parser import text_string_to_metric_families
-from redis.asyncio import Redis
 
 from groundup.course.grader.clock import Clock
 from groundup.serving.answer_cache import AnswerCache
@@ -246,11 +244,12 @@ def test_who_gets_whose_answers(
         assert values(running.url, "a") == {"hit": hits, "similar": 0, "miss": misses}
 
 
-def test_in_redis_servers_share(
-    run_server: Any, new_engine: Any, new_redis: Callable[[], Redis]
-) -> None:
+def test_in_redis_servers_share(run_server: Any, new_engine: Any) -> None:
+    server = FakeServer()
+
     def cache() -> AnswerCache:
-        return new_cache(redis=RedisResponseCache(RedisConnection(new_redis(), timeout=30), ttl=9))
+        connection = RedisConnection(FakeAsyncRedis(server=server), timeout=30)
+        return new_cache(redis=RedisResponseCache(connection, ttl=9))
 
     with (
         run_server(new_engine(), cache=cache()) as one,
