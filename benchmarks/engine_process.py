@@ -22,6 +22,7 @@ from torch import Tensor
 
 from groundup.engine.request import Request, Token
 from groundup.engine.scheduler import Scheduler
+from groundup.engine.speculation import Speculation
 from groundup.serving.engine_messages import EngineOptions
 from groundup.serving.engine_process import EngineProcess
 from groundup.serving.engine_worker import main as work
@@ -39,6 +40,7 @@ class EmptyEngine:
     )
     prompt_tokens: int = 0
     cached_tokens: int = 0
+    speculation: Speculation | None = None
     answers: dict[int, int] = field(default_factory=dict)
 
     @property
