@@ -42,6 +42,7 @@ class InstantEngine:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.model_name = "instant"
+        self.adapters: dict[str, str] = {}
         self.context = 8192
         self.tokenizer = tokenizer
         ids = tokenizer.encode("The capital of France is Paris.", special=False)[: ANSWER - 1]

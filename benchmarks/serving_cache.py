@@ -1,31 +1,36 @@
 """How many requests one server process answers when prompts repeat and answers are kept.
 
 Prompts are drawn from ``--prompts`` different ones by Zipf's law: the k-th is asked for with a
-probability of 1 / k**s. What was not asked before is computed by an engine that answers 16 tokens
+probability of 1 / k**s. What was not asked before is computed by an engine that answers 8 tokens
 at once, so what is measured is the HTTP interface with its cache: one process, one event loop. The
-load comes from another process over keep-alive connections, written by hand because a client that
-costs more than the server would measure itself; each connection always waits for its answer.
+load comes from another process over keep-alive connections, each of which waits for its answer.
 
-    python -m benchmarks.serving_cache [--seconds 5] [--connections 32] [--prompts 10000] [--s 1.1]
+A run begins with requests that are not measured, which fill the cache. Processor time tells what a
+request costs, whatever else the machine does.
+
+    python -m benchmarks.serving_cache [--requests 50000] [--warm-up 50000] [--connections 32]
+        [--prompts 10000] [--s 1.1]
 """
 
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import random
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import accumulate
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import uvloop
 
+from benchmarks.http_client import Client, post
 from benchmarks.serving import InstantEngine
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf
@@ -53,7 +58,7 @@ def callers(folder: Path) -> Callers:
 
 
 def serve(pipe: Connection, cached: bool, keyed: bool) -> None:
-    """Serve until told to end; then report processor seconds and the cache's counts."""
+    """Report processor seconds and the cache's counts whenever asked, until told to end."""
     tokenizer = tokenizer_from_gguf(read_gguf(fetch("smollm2-135m-instruct")).metadata)
     cache = AnswerCache(ResponseCache(max_bytes=2**28, ttl=3600)) if cached else None
     with tempfile.TemporaryDirectory() as folder:
@@ -69,16 +74,16 @@ def serve(pipe: Connection, cached: bool, keyed: bool) -> None:
         async def run() -> None:
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             pipe.send(listener.getsockname()[1])
-            while not pipe.poll():
-                await asyncio.sleep(0.05)
+            while True:
+                while not pipe.poll():
+                    await asyncio.sleep(0.05)
+                if pipe.recv() == "end":
+                    break
+                pipe.send((time.process_time(), cache.lookups["hit"] if cache is not None else 0))
             server.should_exit = True
             await serving
 
-        before = resource.getrusage(resource.RUSAGE_SELF)
         uvloop.run(run())
-        after = resource.getrusage(resource.RUSAGE_SELF)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    pipe.send((used, dict(cache.lookups) if cache is not None else {}))
 
 
 def zipf(n: int, s: float, rng: random.Random) -> Iterator[int]:
@@ -91,71 +96,56 @@ def zipf(n: int, s: float, rng: random.Random) -> Iterator[int]:
 def requests(n: int, stream: bool, keyed: bool) -> list[bytes]:
     """One request for each prompt, as it goes over the wire."""
     made = []
-    authorization = f"authorization: Bearer {KEY}\r\n" if keyed else ""
     for i in range(n):
         question = f"Question {i}: what is the capital of the country with that number?"
         messages = [{"role": "user", "content": question}]
         fields = {"model": "instant", "messages": messages, "temperature": 0, "max_tokens": 16}
         body = json.dumps(fields | ({"stream": True} if stream else {})).encode()
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n{authorization}"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        )
-        made.append(head.encode() + body)
+        request = post("localhost", "/v1/chat/completions", body)
+        if keyed:
+            key = f"\r\nauthorization: Bearer {KEY}\r\n\r\n".encode()
+            request = request.replace(b"\r\n\r\n", key, 1)
+        made.append(request)
     return made
 
 
 async def load(
-    port: int, made: Sequence[bytes], order: Iterator[int], connections: int, seconds: float
+    port: int, made: Sequence[bytes], order: Iterator[int], connections: int, n: int
 ) -> list[float]:
-    """The latencies of what was answered, in seconds. Raises: RuntimeError, if a request fails."""
-    latencies: list[float] = []
-    end = time.perf_counter() + seconds
-
-    async def one() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (begin := time.perf_counter()) < end:
-            writer.write(made[next(order)])
-            head = await reader.readuntil(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 200"):
-                raise RuntimeError(head.decode())
-            if b"transfer-encoding" in head:
-                await reader.readuntil(b"0\r\n\r\n")
-            else:
-                length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-                await reader.readexactly(length)
-            latencies.append(time.perf_counter() - begin)
-        writer.close()
-
-    await asyncio.gather(*(one() for _ in range(connections)))
-    return latencies
+    """The latencies of n requests, in seconds. Raises: RuntimeError, if one fails."""
+    client = Client("127.0.0.1", port, connections=connections, expected=b"finish_reason")
+    sent = (made[next(order)] for _ in range(n))
+    outcomes = await client.closed_loop(sent, connections, math.inf)
+    client.close()
+    if failures := {outcome.failure for outcome in outcomes} - {None}:
+        raise RuntimeError(f"requests failed: {failures}")
+    return [outcome.end - outcome.intended for outcome in outcomes]
 
 
 @contextmanager
-def server(cached: bool, keyed: bool) -> Iterator[tuple[int, list[tuple[float, dict[str, int]]]]]:
-    """Its port, and at the end what it reported."""
+def server(cached: bool, keyed: bool) -> Iterator[tuple[int, Connection]]:
+    """Its port, and the pipe to it."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=serve, args=(there, cached, keyed)
     )
     process.start()
-    report: list[tuple[float, dict[str, int]]] = []
-    yield here.recv(), report
+    yield here.recv(), here
     here.send("end")
-    report.append(here.recv())
     process.join()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--requests", type=int, default=50_000)
+    parser.add_argument("--warm-up", type=int, default=50_000)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--prompts", type=int, default=10_000)
     parser.add_argument("--s", type=float, default=1.1)
     options = parser.parse_args()
     print(
         f"{options.prompts:,} prompts, Zipf {options.s:g}, {options.connections} connections, "
-        f"{options.seconds:g} s; every cache is empty at first"
+        f"{options.requests:,} requests after {options.warm_up:,}"
     )
     for cached, stream, keyed in (
         (False, False, False),
@@ -165,13 +155,19 @@ def main() -> None:
     ):
         made = requests(options.prompts, stream, keyed)
         order = zipf(options.prompts, options.s, random.Random(0))
-        with server(cached, keyed) as (port, report):
+        with server(cached, keyed) as (port, pipe):
+            ask = partial(load, port, made, order, options.connections)
+            uvloop.run(ask(options.warm_up if cached else 500))
+            pipe.send("report")
+            before, hits_before = pipe.recv()
             begin, client = time.perf_counter(), time.process_time()
-            latencies = uvloop.run(load(port, made, order, options.connections, options.seconds))
+            latencies = uvloop.run(ask(options.requests if cached else options.requests // 20))
             seconds, client = time.perf_counter() - begin, time.process_time() - client
-        [(processor, lookups)] = report
+            pipe.send("report")
+            after, hits_after = pipe.recv()
         answered = len(latencies)
-        hits = f"{lookups['hit'] / answered:4.0%} hits" if lookups else "no cache "
+        processor = after - before
+        hits = f"{(hits_after - hits_before) / answered:4.0%} hits" if cached else "no cache "
         p50, p99 = (statistics.quantiles(latencies, n=100)[i] * 1000 for i in (49, 98))
         print(
             f"{hits}  {'stream' if stream else 'whole '}  {'a key ' if keyed else 'no key'} "

@@ -49,6 +49,24 @@ def test_addresses_of_this_machine(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["haiku"], "expected NAME=FOLDER"),
+        (["=x"], "expected NAME=FOLDER"),
+        (["haiku="], "expected NAME=FOLDER"),
+        (["a=x", "a=y"], "choose a new name"),
+        (["smollm2-135m-instruct=x"], "choose a new name"),
+    ],
+)
+def test_adapters_that_are_named_wrongly(
+    given: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, *(f"--adapter={each}" for each in given))
+    assert words in said
+    assert len(said.splitlines()) == 1
+
+
 def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))

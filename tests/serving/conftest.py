@@ -64,6 +64,7 @@ class ScriptedEngine:
 
     def __init__(self, context: int = 4000, template: str = CHATML) -> None:
         self.model_name = "scripted"
+        self.adapters: dict[str, str] = {}
         self.context = context
         self.tokenizer = byte_tokenizer(template)
         self.reset()

@@ -245,10 +245,10 @@ def test_who_gets_whose_answers(
 
 
 def test_in_redis_servers_share(run_server: Any, new_engine: Any) -> None:
-    redis = FakeServer()
+    server = FakeServer()
 
     def cache() -> AnswerCache:
-        connection = RedisConnection(FakeAsyncRedis(server=redis), timeout=30)
+        connection = RedisConnection(FakeAsyncRedis(server=server), timeout=30)
         return new_cache(redis=RedisResponseCache(connection, ttl=9))
 
     with (

@@ -363,8 +363,7 @@ def test_keys_come_and_go_while_the_server_runs(
 def test_two_gateways_share_limits_and_budgets_in_redis(
     new_redis: Callable[[], Redis], key_file: Path
 ) -> None:
-    def gateway() -> Callers:
-        connection = RedisConnection(new_redis(), timeout=30.0)
+    def gateway(connection: RedisConnection) -> Callers:
         return Callers(
             file=key_file,
             budgets=Budgets(RedisBudgetLedger(connection)),
@@ -373,7 +372,8 @@ def test_two_gateways_share_limits_and_budgets_in_redis(
 
     async def scenario() -> None:
         keys = read_keys(key_file)
-        one, other = gateway(), gateway()
+        connections = [RedisConnection(new_redis(), timeout=30.0) for _ in range(2)]
+        one, other = map(gateway, connections)
         async with one, other:
             await one.admit(keys["slow"])
             await other.admit(keys["slow"])
@@ -395,6 +395,8 @@ def test_two_gateways_share_limits_and_budgets_in_redis(
             await other._budgets.flush()
             with pytest.raises(ApiError, match="2 requests"):
                 await other.admit(keys["few"])
+        for connection in connections:
+            await connection.close()
 
     asyncio.run(scenario())
 

@@ -23,6 +23,7 @@ class ThreadEngine:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.model_name = loaded.name
+        self.adapters: dict[str, str] = {}
         self.context = loaded.model.config.context
         self.tokenizer = loaded.tokenizer
         self._model = loaded.model

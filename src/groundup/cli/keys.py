@@ -123,7 +123,12 @@ def list_keys(file: FileOption = None) -> None:
         return
     known = read_keys(path)
     budgets = Budgets(BudgetLedger(ledger_file()))
-    asyncio.run(budgets.load(known.values()))
+
+    async def load() -> None:
+        await budgets.load(known.values())
+        await budgets.close()
+
+    asyncio.run(load())
     table = Table("key", "requests/min", "tokens/min", "requests used", "tokens used", "period")
     for name, key in known.items():
         used = budgets.used(key)

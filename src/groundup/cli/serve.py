@@ -1,6 +1,7 @@
 """``groundup serve``: a model behind OpenAI's HTTP interface."""
 
 import ipaddress
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -53,6 +54,14 @@ def serve(
     draft_tokens: Annotated[
         int, typer.Option(min=1, max=64, help="Tokens drafted at a time, at most.")
     ] = 8,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="A LoRA adapter, as peft saves it, to be asked for as a model; several times for "
+            "several.",
+        ),
+    ] = None,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,6 +96,7 @@ def serve(
     """Serve a model to programs, as OpenAI's API does."""
     if cache_similarity is not None and not cache:
         raise GroundupError("--cache-similarity is of the cache: give --cache too")
+    adapters = named_adapters(adapter or (), model)
     check_installed()
     import uvloop
 
@@ -123,7 +133,7 @@ def serve(
     async def run(tracer: "Tracer | None") -> None:
         options = EngineOptions(
             model, dtype, threads, max_sequences=batch,
-            speculate=speculate, draft_tokens=draft_tokens,
+            speculate=speculate, draft_tokens=draft_tokens, adapters=adapters,
         )  # fmt: skip
         command = ("-m", "groundup.course.swapped_engine")
         async with Replicas.start(options, replicas, command=command) as engine:
@@ -151,6 +161,19 @@ def serve(
         raise typer.Exit(130) from None
     finally:
         listener.close()
+
+
+def named_adapters(given: Sequence[str], model: str) -> dict[str, str]:
+    """Folders by name. Raises: GroundupError for what is not NAME=FOLDER, or a name of two."""
+    folders: dict[str, str] = {}
+    for each in given:
+        name, _, folder = each.partition("=")
+        if not name or not folder:
+            raise GroundupError(f"--adapter {each!r}: expected NAME=FOLDER")
+        if name == model or name in folders:
+            raise GroundupError(f"--adapter {each!r}: there is another {name!r}, choose a new name")
+        folders[name] = folder
+    return folders
 
 
 def check_installed(*more: str) -> None:

@@ -60,12 +60,14 @@ def add_low_rank(
                 wide[t, k] = widen(x[rows[start + t], k])
         for j in range(begin[adapter], begin[adapter + 1]):
             first, count, offset = columns[j]
+            row = up[offset : offset + count]  # sums of indices would keep it from vectorising
             for t in range(T):
                 h = np.float32(0)
                 for k in range(K):
                     h += widen(down[j, k]) * wide[t, k]
+                part = sums[t, first : first + count]
                 for c in range(count):
-                    sums[t, first + c] += h * widen(up[offset + c])
+                    part[c] += h * widen(row[c])
         for t in range(T):
             i = rows[start + t]
             for c in range(width):

@@ -42,7 +42,7 @@ decode = Decoder(ChatRequest)
 async def chat_completions(service: Service, body: bytes, _scope: Scope) -> bytes | EventStream:
     """The handler of the route."""
     request = decode(body)
-    service.check_model(request.model)
+    adapter = service.adapter_of(request.model)
     task = await chat_task(
         service,
         request.messages,
@@ -55,12 +55,11 @@ async def chat_completions(service: Service, body: bytes, _scope: Scope) -> byte
         logprobs=logprobs_of(request),
         ignore_eos=request.ignore_eos,
         whole=not request.stream and not request.stops,
+        adapter=adapter,
     )
     answers = service.answers(task.requests, request.stops)
     parsers = [task.parser() for _ in task.requests]
-    head = ChatCompletion(
-        f"chatcmpl-{uuid4().hex}", int(time()), service.engine.model_name, [], Usage(0, 0, 0)
-    )
+    head = ChatCompletion(f"chatcmpl-{uuid4().hex}", int(time()), request.model, [], Usage(0, 0, 0))
     if request.stream:
         return EventStream(
             stream(service, answers, parsers, head, request.include_usage), error_event

@@ -38,6 +38,7 @@ async def chat_task(
     logprobs: int | None,
     ignore_eos: bool = False,
     whole: bool = False,
+    adapter: str | None = None,
     param: str = "messages",
 ) -> ChatTask:
     """Arguments:
@@ -76,7 +77,7 @@ async def chat_task(
     stop_ids = frozenset() if ignore_eos else service.engine.tokenizer.eos_ids
     whole = whole and parser is PlainText  # calls may end an answer early
     requests = [
-        Request(prompt, each, max_tokens, stop_ids, logprobs, constraint, whole=whole)
+        Request(prompt, each, max_tokens, stop_ids, logprobs, constraint, adapter, whole)
         for each in params
     ]
     return ChatTask(requests, parser)

@@ -46,7 +46,7 @@ class Task:
 async def completions(service: Service, body: bytes, _scope: Scope) -> bytes | EventStream:
     """The handler of the route."""
     request = decode(body)
-    service.check_model(request.model)
+    adapter = service.adapter_of(request.model)
     if request.echo and request.logprobs is not None:
         raise ApiError(
             400,
@@ -71,14 +71,14 @@ async def completions(service: Service, body: bytes, _scope: Scope) -> bytes | E
     for prompt in prompts:
         service.prompts.check_room(prompt, request.max_tokens, "prompt")
         requests += [
-            Request(prompt, each, max_tokens, stop_ids, request.logprobs, whole=at_once)
+            Request(prompt, each, max_tokens, stop_ids, request.logprobs, None, adapter, at_once)
             for each in params
         ]
     task = Task(
         service.answers(requests, request.stops),
         [tokenizer.decode(each.prompt) if request.echo else "" for each in requests],
         sum(map(len, prompts)),
-        Completion(f"cmpl-{uuid4().hex}", int(time()), service.engine.model_name, [], None),
+        Completion(f"cmpl-{uuid4().hex}", int(time()), request.model, [], None),
     )
     if request.stream:
         return EventStream(stream(service, task, request.include_usage), error_event)

@@ -57,7 +57,13 @@ decode = Decoder(EmbeddingsRequest)
 async def embeddings(service: Service, body: bytes, _scope: Scope) -> bytes:
     """The handler of the route."""
     request = decode(body)
-    service.check_model(request.model)
+    if service.adapter_of(request.model) is not None:
+        raise ApiError(
+            400,
+            f"{request.model!r} is an adapter, and embeddings are the model's own: ask for "
+            f"{service.engine.model_name!r}",
+            param="model",
+        )
     prompts = await prompts_of(request.input, service.prompts, special=False, param="input")
     places = await service.admission.enter(1)
     try:

@@ -1,6 +1,6 @@
 """What the HTTP interface needs of an engine."""
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -27,6 +27,10 @@ class AsyncEngine(Protocol):
     model_name: str
     context: int  # tokens of prompt and answer together
     tokenizer: Tokenizer
+
+    @property
+    def adapters(self) -> Mapping[str, str]:
+        """Other names that it answers under, and the folders of their LoRA adapters."""
 
     def generate(self, request: Request) -> TokenStream:
         """The answer's tokens. The last one bears the finish reason.

@@ -3,7 +3,7 @@
 Over a stream of bytes; each message is a frame, its length in 4 bytes before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -48,6 +48,7 @@ class EngineOptions:
     max_sequences: int = 64
     speculate: str | None = None  # "ngram", or a draft model, as `load_model` takes it
     draft_tokens: int = 8
+    adapters: dict[str, str] = field(default_factory=dict)  # folders of LoRA adapters, by name
 
 
 class Add(Struct, tag=0, array_like=True):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
@@ -237,7 +238,10 @@ def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, 
         speculate=speculate,
         draft_tokens=options.draft_tokens,
     )
-    engine.add(0, Request((0,) * min(WARM_UP, context // 2), max_tokens=3))
+    for name, folder in options.adapters.items():
+        engine.load_adapter(name, Path(folder))
+    prompt, adapter = (0,) * min(WARM_UP, context // 2), next(iter(options.adapters), None)
+    engine.add(0, Request(prompt, max_tokens=3, adapter=adapter))
     while engine.busy:
         engine.step()
     engine.prompt_tokens = engine.cached_tokens = 0  # nobody asked for these

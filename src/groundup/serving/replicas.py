@@ -90,6 +90,7 @@ class Replicas:
     ) -> None:  # fmt: skip
         """Not to be called: see `start`."""
         self.model_name = model_name
+        self.adapters = options[0].adapters
         self.tokenizer = tokenizer
         self.context = 0
         self.replicas = [Replica(str(i), each) for i, each in enumerate(options)]

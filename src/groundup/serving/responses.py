@@ -56,7 +56,7 @@ decode = Decoder(ResponsesRequest)
 async def responses(service: Service, body: bytes, _scope: Scope) -> bytes | EventStream:
     """The handler of the route."""
     request = decode(body)
-    service.check_model(request.model)
+    adapter = service.adapter_of(request.model)
     refuse_storage(request)
     temperature = 1.0 if request.temperature is None else request.temperature
     top_p = 1.0 if request.top_p is None else request.top_p
@@ -78,6 +78,7 @@ async def responses(service: Service, body: bytes, _scope: Scope) -> bytes | Eve
         max_tokens=request.max_output_tokens,
         logprobs=None,
         whole=not request.stream,
+        adapter=adapter,
         param="input",
     )
     response = Response(
@@ -87,7 +88,7 @@ async def responses(service: Service, body: bytes, _scope: Scope) -> bytes | Eve
         instructions=request.instructions,
         max_output_tokens=request.max_output_tokens,
         metadata=request.metadata or {},
-        model=service.engine.model_name,
+        model=request.model,
         output=[],
         parallel_tool_calls=request.parallel_tool_calls is not False,
         temperature=temperature,

@@ -47,16 +47,25 @@ class Service(Intake):
 
     def check_model(self, name: str) -> None:
         """Raises: ApiError (404) for a model that is not served."""
-        served = name == self.engine.model_name
+        names = [self.engine.model_name, *self.engine.adapters]
+        served = name in names
         if (trace := current_trace.get()) is not None:
             trace.model(name, served=served)
         if not served:
             raise ApiError(
                 404,
-                f"the model {name!r} is not served here, expected {self.engine.model_name!r}",
+                f"the model {name!r} is not served here, expected {' or '.join(map(repr, names))}",
                 param="model",
                 code="model_not_found",
             )
+
+    def adapter_of(self, name: str) -> str | None:
+        """The adapter that the field ``model`` names; None is the model itself.
+
+        Raises: ApiError (404) for a model that is not served.
+        """
+        self.check_model(name)
+        return name if name in self.engine.adapters else None
 
     def ready(self) -> bool:
         """Whether new requests are taken."""
