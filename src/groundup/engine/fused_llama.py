@@ -80,10 +80,9 @@ class FusedLlama:
             tokens += sequence.tokens[start : start + chunk.count]
             positions += range(start, start + chunk.count)
         counts = np.array([chunk.count for chunk in batch])
-        ends = np.cumsum(counts)
-        last = np.concatenate(
-            [np.arange(end - chunk.outputs, end) for end, chunk in zip(ends, batch, strict=True)]
-        )
+        outputs = np.array([chunk.outputs for chunk in batch])
+        skipped = np.cumsum(counts - outputs)  # rows without an output, up to a chunk's outputs
+        last = np.arange(outputs.sum()) + np.repeat(skipped, outputs)
         place = np.array(positions)
         chunk_of = np.repeat(np.arange(len(batch)), counts)
         slot = tables[chunk_of, place // size] * size + place % size
@@ -114,8 +113,12 @@ class FusedLlama:
                 qkv.array, qkv.scales, layer.bias, layer.q_norm, layer.k_norm, eps, cos, sin,
                 place, slot, flat_keys, flat_values, q,
             )  # fmt: skip
-            attended = layer.output.empty(N)
-            if len(long) < len(batch):
+            if index == len(self._layers) - 1:  # only the last rows' output is wanted from here on
+                x, q, place, owner = x[last], q[last], place[last], chunk_of[last]
+                gathered = []
+                lora = self._adapters.segments(roots, owner)
+            attended = layer.output.empty(len(q))
+            if len(gathered) < len(batch):
                 cpu_kernels.paged_attention(
                     q, keys, values, tables, owner, place, attended.array, attended.scales
                 )
@@ -128,9 +131,6 @@ class FusedLlama:
                 cpu_kernels.store_rows(out.numpy(), attended.array[row:stop], scales)
             projected = layer.output(attended)
             lora.add(index, "output", attended, projected)
-            if index == len(self._layers) - 1:  # only the last rows' output is wanted from here on
-                x, projected = x[last], projected[last]
-                lora = self._adapters.segments(roots, chunk_of[last])
             normalised = layer.gate_up.empty(len(x))
             add_rms_norm(x, projected, layer.output_bias, layer.feed_forward_norm, eps, normalised)
             gate_up = layer.gate_up(normalised)
@@ -152,7 +152,9 @@ class FusedLlama:
         """Logits, the highest in float32: rounded to bfloat16, the best would often tie."""
         hidden = Rows(torch.empty(x.shape))
         add_rms_norm(x, delta, None, self._norm, self.config.norm_eps, hidden)
-        logits = self._head(Rows(hidden.tensor.bfloat16())).tensor.float()
+        narrow = self._head.empty(len(x))
+        cpu_kernels.store_rows(hidden.array, narrow.array, narrow.scales)
+        logits = self._head(narrow).tensor.float()
         head = self.model.lm_head.weight.detach().view(torch.uint16).numpy()
         cpu_kernels.sharpen_highest(logits.numpy(), hidden.array, head)
         return logits

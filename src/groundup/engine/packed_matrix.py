@@ -15,6 +15,9 @@ from groundup.models.linear import matrix_vector, matrix_vector_bf16
 __all__ = ["Form", "PackedMatrix", "Rows", "supports_int8"]
 
 Form = Literal["float32", "bfloat16", "int8"]
+# oneDNN compiles a product for each number of rows, in milliseconds, and keeps it. More than so
+# many are filled up to a multiple of it, so that a server has met all sizes soon.
+STEP = 16
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}
 
 
@@ -32,9 +35,12 @@ class Rows:
         array: NDArray[Any] = (self.tensor.view(torch.uint16) if bits else self.tensor).numpy()
         return array
 
-    def __getitem__(self, index: NDArray[np.int64]) -> "Rows":
-        scales = None if self.scales is None else self.scales[index]
-        return Rows(self.tensor[torch.from_numpy(index)], scales)
+    @property
+    def filled_up(self) -> Tensor:
+        """These rows and, where `PackedMatrix.empty` left room behind them, what lies there."""
+        tensor = self.tensor
+        room = tensor.untyped_storage().nbytes() // (tensor.shape[1] * tensor.element_size())
+        return tensor.as_strided((room, tensor.shape[1]), tensor.stride(), 0)
 
 
 @njit(parallel=True, fastmath=True, cache=True)
@@ -89,22 +95,24 @@ class PackedMatrix:
         """Room for so many rows to multiply with, in the form in which they are wanted."""
         form = "float32" if rows == 1 else self._form
         scales = np.empty(rows, np.float32) if form == "int8" else None
-        return Rows(torch.empty((rows, self.inputs), dtype=DTYPES[form]), scales)
+        room = rows if rows <= STEP else -(-rows // STEP) * STEP
+        return Rows(torch.empty((room, self.inputs), dtype=DTYPES[form])[:rows], scales)
 
     def __call__(self, x: Rows) -> Rows:
         """Multiply; the result's scales, if there are any, are those of ``x``."""
         if len(x.tensor) == 1:
             return Rows(torch.from_numpy(self._single_row(x.tensor[0].numpy()))[None])
+        rows = x.filled_up
         if self._form == "int8":
             y = torch.ops.onednn.qlinear_pointwise(
-                x.tensor, 1.0, 128, self._packed, self._scales, self._zeros,
+                rows, 1.0, 128, self._packed, self._scales, self._zeros,
                 None, 1.0, 0, torch.float32, "none", [], "",
             )  # fmt: skip
         elif self._packed is not None:
-            y = torch.ops.mkldnn._linear_pointwise(x.tensor, self._packed, None, "none", [], "")
+            y = torch.ops.mkldnn._linear_pointwise(rows, self._packed, None, "none", [], "")
         else:
-            y = F.linear(x.tensor, self._weight)
-        return Rows(y, x.scales)
+            y = F.linear(rows, self._weight)
+        return Rows(y[: len(x.tensor)], x.scales)
 
     def _single_row(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         y: NDArray[np.float32]
