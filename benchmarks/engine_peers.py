@@ -49,7 +49,7 @@ PEERS = ("vllm", "ctranslate2", "openvino", "onnxruntime", "transformers")
 # The best of what was tried is among these; on one core a larger batch than 256 won nothing.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "groundup": [
-        {"dtype": dtype, "int8": int8, "budget": 1024}
+        {"dtype": dtype, "int8": int8, "budget": 512}
         for dtype, int8 in (("float32", False), ("bfloat16", False), ("bfloat16", True))
     ],
     "vllm": [
@@ -57,7 +57,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         for dtype in ("bfloat16", "float32") for eager in (False, True)
     ],
     "ctranslate2": [
-        {"dtype": dtype} for dtype in ("float32", "bfloat16", "int8_float32", "int8_bfloat16")
+        {"dtype": "int8_float32", "workers": 2},
+        *({"dtype": dtype} for dtype in ("float32", "bfloat16", "int8_float32", "int8_bfloat16")),
     ],  # it refuses bfloat16 on some processors
     "openvino": [
         {"weights": weights, "dtype": dtype, "budget": 4096}
@@ -250,6 +251,8 @@ def main() -> None:
                 if options.only and not {*map(str, settings.values())} & {*options.only}:
                     continue
                 settings |= {"threads": options.threads, "batch": BATCH[options.task]}
+                if options.task != "decode" and (name == "groundup" or "workers" in settings):
+                    settings |= {"workers": options.threads, "threads": 1}
                 log = options.models / f"{name}.log"
                 try:
                     contestants.append(

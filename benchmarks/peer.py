@@ -9,14 +9,17 @@ the first prompt's answer.
 """
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 Ids = list[list[int]]
+engine: Any = None  # ours, in a process of its pool
 
 
 def padded(prompts: Ids) -> tuple[Ids, Ids]:
@@ -30,35 +33,59 @@ def padded(prompts: Ids) -> tuple[Ids, Ids]:
 
 
 class Groundup:
-    """Our engine. Settings: dtype, int8, threads, batch (sequences at a time), budget (a step)."""
+    """Our engine. Settings: dtype, int8, workers x threads, batch (sequences at a time), budget."""
 
     def __init__(
-        self, folder: Path, dtype: str, int8: bool, threads: int, batch: int, budget: int
-    ) -> None:
-        import torch
-        from numba import set_num_threads
-
-        from groundup.engine.engine import Engine
-        from groundup.models.load import load_model
-
-        torch.set_num_threads(threads)
-        set_num_threads(threads)
-        model = load_model(str(folder), getattr(torch, dtype)).model
-        positions = max(4096, batch * 192)
-        self.engine = Engine(
-            model, int8=int8, positions=positions, token_budget=budget, max_sequences=batch
-        )
+        self, folder: Path, dtype: str, int8: bool, threads: int, batch: int, budget: int,
+        workers: int = 1,
+    ) -> None:  # fmt: skip
+        self.workers = workers
+        spawn = multiprocessing.get_context("spawn")
+        cores = spawn.Queue()
+        for core in sorted(os.sched_getaffinity(0)) * workers:
+            cores.put(core)
+        arguments = folder, dtype, int8, threads, batch, budget, cores if workers > 1 else None
+        self.pool = ProcessPoolExecutor(workers, spawn, start_groundup, arguments)
+        self.answer([[1, 2, 3]] * workers, 2)  # all are there, and compiled
 
     def answer(self, prompts: Ids, new: int) -> Ids:
-        from groundup.engine.request import Request
-
-        for key, prompt in enumerate(prompts):
-            self.engine.add(key, Request(tuple(prompt), max_tokens=new))
+        shares = [prompts[i :: self.workers] for i in range(self.workers)]
         answers: Ids = [[] for _ in prompts]
-        while self.engine.busy:
-            for key, token in self.engine.step():
-                answers[key].append(token.id)
+        for i, share in enumerate(self.pool.map(answer_groundup, shares, [new] * self.workers)):
+            answers[i :: self.workers] = share
         return answers
+
+
+def start_groundup(
+    folder: Path, dtype: str, int8: bool, threads: int, batch: int, budget: int, cores: Any
+) -> None:
+    """In a process of the pool: make its engine, on a core of its own."""
+    global engine
+    import torch
+    from numba import set_num_threads
+
+    from groundup.engine.engine import Engine
+    from groundup.models.load import load_model
+
+    if cores is not None:
+        os.sched_setaffinity(0, {cores.get()})
+    torch.set_num_threads(threads)
+    set_num_threads(threads)
+    model = load_model(str(folder), getattr(torch, dtype)).model
+    positions = max(4096, batch * 192)
+    engine = Engine(model, int8=int8, positions=positions, token_budget=budget, max_sequences=batch)
+
+
+def answer_groundup(prompts: Ids, new: int) -> Ids:
+    from groundup.engine.request import Request
+
+    for key, prompt in enumerate(prompts):
+        engine.add(key, Request(tuple(prompt), max_tokens=new))
+    answers: Ids = [[] for _ in prompts]
+    while engine.busy:
+        for key, token in engine.step():
+            answers[key].append(token.id)
+    return answers
 
 
 class Vllm:
