@@ -6,6 +6,7 @@ where the descriptor is a connected socket. It ends when the other side does.
 """
 
 import faulthandler
+import gc
 import logging
 import os
 import socket
@@ -263,6 +264,8 @@ def main(make: Make = make_engine) -> None:
         except GroundupError as error:
             link.send(Unusable(str(error)))
             return
+        gc.collect()
+        gc.freeze()  # the model stays, so Python's collector may pass it over
         link.send(Ready(context))
         work(link, engine)
 

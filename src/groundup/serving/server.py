@@ -1,6 +1,7 @@
 """Runs the application: one process, one event loop, until it is told to end."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -101,6 +102,12 @@ class Server(uvicorn.Server):
                 yield
             finally:
                 self._captured_signals.clear()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the sockets. What is loaded by now stays, so Python's collector may pass it over."""
+        gc.collect()
+        gc.freeze()
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then close."""
