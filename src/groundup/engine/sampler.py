@@ -1,6 +1,7 @@
 """One request's way of choosing tokens: its parameters, its seed, its history."""
 
 from dataclasses import dataclass
+from math import inf, ulp
 
 import torch
 from torch import Tensor
@@ -9,6 +10,17 @@ from groundup.engine.penalties import presence_frequency_penalty
 from groundup.engine.sampling import draw, min_p, repetition_penalty, top_k, top_p
 
 __all__ = ["Sampler", "SamplingParams"]
+
+ABOVE_0 = ulp(0)
+RANGES = (
+    ("temperature", 0, inf, "0 or more"),
+    ("top_k", 0, inf, "0 (keep all) or more"),
+    ("top_p", ABOVE_0, 1, "above 0 and at most 1"),
+    ("min_p", 0, 1, "from 0 to 1"),
+    ("repetition_penalty", ABOVE_0, inf, "above 0"),
+    ("presence_penalty", -2, 2, "from -2 to 2"),
+    ("frequency_penalty", -2, 2, "from -2 to 2"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,31 +38,15 @@ class SamplingParams:
     logit_bias: tuple[tuple[int, float], ...] = ()  # (id, what is added to its score)
 
     def __post_init__(self) -> None:
-        for name, value, fits, expected in (
-            ("temperature", self.temperature, self.temperature >= 0, "0 or more"),
-            ("top_k", self.top_k, self.top_k >= 0, "0 (keep all) or more"),
-            ("top_p", self.top_p, 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("min_p", self.min_p, 0 <= self.min_p <= 1, "from 0 to 1"),
-            ("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0, "above 0"),
-            (
-                "presence_penalty",
-                self.presence_penalty,
-                -2 <= self.presence_penalty <= 2,
-                "from -2 to 2",
-            ),
-            (
-                "frequency_penalty",
-                self.frequency_penalty,
-                -2 <= self.frequency_penalty <= 2,
-                "from -2 to 2",
-            ),
-            *(
-                (f"logit_bias of token {token}", bias, -100 <= bias <= 100, "from -100 to 100")
-                for token, bias in self.logit_bias
-            ),
-        ):
-            if not fits:
+        for name, lowest, highest, expected in RANGES:
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
                 raise ValueError(f"{name} must be {expected}, got {value}")
+        for token, bias in self.logit_bias:
+            if not -100 <= bias <= 100:
+                raise ValueError(
+                    f"logit_bias of token {token} must be from -100 to 100, got {bias}"
+                )
 
     @property
     def takes_highest(self) -> bool:
