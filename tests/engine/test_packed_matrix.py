@@ -14,7 +14,7 @@ def packed(form: Form, rows: int) -> tuple[torch.Tensor, torch.Tensor, PackedMat
     dtype = torch.float32 if form == "float32" else torch.bfloat16
     weight = (torch.randn(96, 64) * torch.rand(96, 1)).to(dtype)
     x = torch.randn(rows, 64) * torch.rand(rows, 1)
-    matrix = PackedMatrix(weight, form)
+    matrix = PackedMatrix(weight, form, exact=True)
     stored = matrix.empty(rows)
     store_rows(x.numpy(), stored.array, stored.scales)
     return weight, x, matrix, stored
@@ -45,6 +45,14 @@ def test_products_of_integers_are_exact(rows: int) -> None:
     scale_rows(product.array, product.scales)
     expected = (integers @ weights.T) * x_scales.double()[:, None].numpy() * scales.double().numpy()
     np.testing.assert_allclose(product.array, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(not supports_int8(), reason="torch has no such product on this processor")
+def test_products_of_integers_rounded() -> None:
+    weight, _, matrix, stored = packed("int8", 33)
+    rounded = PackedMatrix(weight, "int8")(stored).tensor
+    assert rounded.dtype == torch.bfloat16
+    assert torch.equal(rounded, matrix(stored).tensor.bfloat16())
 
 
 @pytest.mark.skipif(not supports_int8(), reason="torch has no such product on this processor")

@@ -1,6 +1,7 @@
 """Llama for batches of many sequences on a CPU: packed matrices, and one loop between products."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import cast
 
 import numpy as np
@@ -51,7 +52,7 @@ class FusedLlama:
             for layer, block in enumerate(cast("list[Block]", list(model.layers)))
         ]
         self._norm = model.norm.weight.detach().float().numpy()
-        self._head = PackedMatrix(model.lm_head.weight.detach(), form)
+        self._head = PackedMatrix(model.lm_head.weight.detach(), form, exact=True)
         self._adapters = SegmentedLora(model)
 
     def place_adapter(self, adapter: LoraAdapter) -> None:
@@ -68,30 +69,34 @@ class FusedLlama:
         """
         config, cache = self.config, self.cache
         size = cache.block_size
-        tables = np.zeros((len(batch), max(len(c.sequence.blocks) for c in batch)), np.int64)
-        tokens: list[int] = []
-        positions: list[int] = []
-        long: list[tuple[int, Chunk]] = []  # first row
-        for index, chunk in enumerate(batch):
-            sequence, start = chunk.sequence, chunk.sequence.read
-            tables[index, : len(sequence.blocks)] = sequence.blocks
-            if chunk.count >= LONG_CHUNK:
-                long.append((len(tokens), chunk))
-            tokens += sequence.tokens[start : start + chunk.count]
-            positions += range(start, start + chunk.count)
+        sequences = [chunk.sequence for chunk in batch]
         counts = np.array([chunk.count for chunk in batch])
         outputs = np.array([chunk.outputs for chunk in batch])
+        blocks = np.array([len(sequence.blocks) for sequence in sequences])
+        tables = np.zeros((len(batch), blocks.max()), np.int64)
+        tables[np.arange(blocks.max()) < blocks[:, None]] = list(
+            chain.from_iterable(sequence.blocks for sequence in sequences)
+        )
+        tokens = list(
+            chain.from_iterable(
+                chunk.sequence.tokens[chunk.sequence.read : chunk.sequence.read + chunk.count]
+                for chunk in batch
+            )
+        )
+        chunk_of = np.repeat(np.arange(len(batch)), counts)
+        first = np.cumsum(counts) - counts  # row of each chunk
+        read = np.array([sequence.read for sequence in sequences])
+        place = np.arange(len(tokens)) + (read - first)[chunk_of]
         skipped = np.cumsum(counts - outputs)  # rows without an output, up to a chunk's outputs
         last = np.arange(outputs.sum()) + np.repeat(skipped, outputs)
-        place = np.array(positions)
-        chunk_of = np.repeat(np.arange(len(batch)), counts)
+        long = np.flatnonzero(counts >= LONG_CHUNK)
         slot = tables[chunk_of, place // size] * size + place % size
         owner = np.where(counts[chunk_of] >= LONG_CHUNK, -1, chunk_of)
-        roots = [chunk.sequence.root for chunk in batch]
+        roots = [sequence.root for sequence in sequences]
         lora = self._adapters.segments(roots, chunk_of)
         gathered = [
-            (row, chunk, cache.slots(chunk.sequence.blocks, 0, chunk.sequence.read + chunk.count))
-            for row, chunk in long
+            (int(first[i]), batch[i], cache.slots(sequences[i].blocks, 0, read[i] + counts[i]))
+            for i in long.tolist()
         ]
 
         N, H, D, eps = len(tokens), config.heads, config.head_dim, config.norm_eps

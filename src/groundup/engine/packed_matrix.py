@@ -25,22 +25,20 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.ui
 class Rows:
     """Rows (N, C) as they go into a product or come out of one, and each row's scale, if any."""
 
-    tensor: Tensor
+    padded: Tensor  # the rows, and perhaps some behind them that mean nothing
     scales: NDArray[np.float32] | None = None
+    count: int | None = None  # N; None: all of them
+
+    @property
+    def tensor(self) -> Tensor:
+        return self.padded[: self.count]
 
     @property
     def array(self) -> NDArray[Any]:
         """The same memory for the kernels, which know a bfloat16 by its bits."""
-        bits = self.tensor.dtype == torch.bfloat16
-        array: NDArray[Any] = (self.tensor.view(torch.uint16) if bits else self.tensor).numpy()
-        return array
-
-    @property
-    def filled_up(self) -> Tensor:
-        """These rows and, where `PackedMatrix.empty` left room behind them, what lies there."""
-        tensor = self.tensor
-        room = tensor.untyped_storage().nbytes() // (tensor.shape[1] * tensor.element_size())
-        return tensor.as_strided((room, tensor.shape[1]), tensor.stride(), 0)
+        bits = self.padded.dtype == torch.bfloat16
+        array: NDArray[Any] = (self.padded.view(torch.uint16) if bits else self.padded).numpy()
+        return array[: self.count]
 
 
 @njit(parallel=True, fastmath=True, cache=True)
@@ -74,10 +72,15 @@ class PackedMatrix:
     Source for int8: Dettmers et al. 2022, "LLM.int8()", section 3.1 (vector-wise quantisation).
     """
 
-    def __init__(self, weight: Tensor, form: Form) -> None:
-        """Pack ``weight`` (outputs, inputs), float32 or bfloat16."""
+    def __init__(self, weight: Tensor, form: Form, *, exact: bool = False) -> None:
+        """Pack ``weight`` (outputs, inputs), float32 or bfloat16.
+
+        ``exact`` leaves products of integers in float32. In bfloat16, as they are otherwise, they
+        are written and read in half the time, but the best tokens would often tie.
+        """
         self.outputs, self.inputs = weight.shape
         self._form = form
+        self._products = torch.float32 if exact else torch.bfloat16
         self._scales: Tensor | None = None
         self._packed: Tensor | None = None
         if form == "int8":
@@ -96,23 +99,22 @@ class PackedMatrix:
         form = "float32" if rows == 1 else self._form
         scales = np.empty(rows, np.float32) if form == "int8" else None
         room = rows if rows <= STEP else -(-rows // STEP) * STEP
-        return Rows(torch.empty((room, self.inputs), dtype=DTYPES[form])[:rows], scales)
+        return Rows(torch.empty((room, self.inputs), dtype=DTYPES[form]), scales, rows)
 
     def __call__(self, x: Rows) -> Rows:
         """Multiply; the result's scales, if there are any, are those of ``x``."""
-        if len(x.tensor) == 1:
-            return Rows(torch.from_numpy(self._single_row(x.tensor[0].numpy()))[None])
-        rows = x.filled_up
+        if x.count == 1:
+            return Rows(torch.from_numpy(self._single_row(x.padded[0].numpy()))[None])
         if self._form == "int8":
             y = torch.ops.onednn.qlinear_pointwise(
-                rows, 1.0, 128, self._packed, self._scales, self._zeros,
-                None, 1.0, 0, torch.float32, "none", [], "",
+                x.padded, 1.0, 128, self._packed, self._scales, self._zeros,
+                None, 1.0, 0, self._products, "none", [], "",
             )  # fmt: skip
         elif self._packed is not None:
-            y = torch.ops.mkldnn._linear_pointwise(rows, self._packed, None, "none", [], "")
+            y = torch.ops.mkldnn._linear_pointwise(x.padded, self._packed, None, "none", [], "")
         else:
-            y = F.linear(rows, self._weight)
-        return Rows(y[: len(x.tensor)], x.scales)
+            y = F.linear(x.padded, self._weight)
+        return Rows(y, x.scales, x.count)
 
     def _single_row(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         y: NDArray[np.float32]
