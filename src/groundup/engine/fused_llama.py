@@ -191,10 +191,10 @@ class _Layer:
         self.bias = None if biases[0] is None else floats(torch.cat(biases))
         self.q_norm = None if a.q_norm is None else floats(a.q_norm.weight)
         self.k_norm = None if a.k_norm is None else floats(a.k_norm.weight)
-        self.output = joined(form, a.o_proj)
+        self.output = joined(form, a.o_proj, exact=True)
         self.output_bias = None if a.o_proj.bias is None else floats(a.o_proj.bias)
         self.gate_up = joined(form, mlp.gate_proj, mlp.up_proj)
-        self.down = joined(form, mlp.down_proj)
+        self.down = joined(form, mlp.down_proj, exact=True)
 
 
 def floats(tensor: Tensor) -> NDArray[np.float32]:
@@ -202,9 +202,12 @@ def floats(tensor: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def joined(form: Form, *parts: Linear) -> PackedMatrix:
-    """One matrix of several with the same input. Their own weights become views of it."""
+def joined(form: Form, *parts: Linear, exact: bool = False) -> PackedMatrix:
+    """One matrix of several with the same input. Their own weights become views of it.
+
+    ``exact`` where the product goes into the residual stream.
+    """
     weight = torch.cat([part.weight.detach() for part in parts])
     for part, view in zip(parts, weight.split([part.out_features for part in parts]), strict=True):
         part.weight.data = view
-    return PackedMatrix(weight, form)
+    return PackedMatrix(weight, form, exact=exact)
