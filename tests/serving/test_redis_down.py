@@ -143,7 +143,8 @@ def test_answers_are_shared_and_end(new_redis: Callable[[], Redis]) -> None:
             for client in clients
         )
         results = await asyncio.gather(*[one.get_or_compute("key", compute) for _ in range(10)])
-        assert results == [(b"\x00\xff answer", False)] * 10
+        # A late one may find the answer kept already; each has it, and none computed it again.
+        assert [answer for answer, _ in results] == [b"\x00\xff answer"] * 10
         assert computed == 1
         assert await two.get_or_compute("key", compute) == (b"\x00\xff answer", True)
         assert 90_000 < await clients[0].pttl("p:key") <= 100_000
