@@ -17,7 +17,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 LONG = 120.0  # seconds: whoever waits longer waits for ever
-TOKENS = 200
+TOKENS = 400
 
 
 @dataclass
@@ -138,7 +138,8 @@ async def test_one_of_three_dies(
             for i, outcome in enumerate(outcomes)
         ]
         async with asyncio.timeout(LONG):
-            while sum(bool(outcome.text) for outcome in outcomes) < 40:
+            # Two of the replicas have about 67 of the 100 streams: the third has begun some too.
+            while sum(bool(outcome.text) for outcome in outcomes) < 82:
                 await asyncio.sleep(0.005)
         assert not any(client.done() for client in clients)
         killed = server.engines()[0]
