@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from groundup.cli.serve import keys_for
+from groundup.cli.serve import ApiKeys, Host, keys_for
 from groundup.errors import GroundupError
 
 __all__ = ["deploy_app"]
@@ -51,18 +51,9 @@ def ray(
         typer.Option(min=1, help="Requests at once in each replica, which that number aims at."),
     ] = 16,
     cpus: Annotated[float, typer.Option(min=0.01, help="CPUs that each replica takes.")] = 1,
-    host: Annotated[
-        str, typer.Option(help="The address to listen on. Others than this machine's need a key.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
-    api_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="GROUNDUP_API_KEY",
-            help="A key that callers must send; several times for several keys.",
-            show_default="none: everyone on this machine may",
-        ),
-    ] = None,
+    api_key: ApiKeys = None,
 ) -> None:
     """Serve a model from replicas on a Ray cluster, as OpenAI's API does.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from groundup.cli.serve import check_installed, keys_for
+from groundup.cli.serve import Host, KeyFile, check_installed, keys_for
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ def gateway(
     config: Annotated[
         Path | None, typer.Option(help="A TOML file that says it all; see the README.")
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="The address to listen on. Others than this machine's need a key.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8080,
     api_key: Annotated[
         list[str] | None,
@@ -34,12 +32,7 @@ def gateway(
             show_default="none",
         ),
     ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option(
-            help="The file of keys with limits.", show_default="that of groundup keys, if there"
-        ),
-    ] = None,
+    keys: KeyFile = None,
     cache: Annotated[bool, typer.Option("--cache", help="Keep answers, and tell them again.")] = (
         False
     ),

@@ -17,14 +17,31 @@ __all__ = ["serve"]
 
 Dtype = Literal["float32", "bfloat16", "int8"]
 
+# Options that other commands which listen have too.
+Host = Annotated[
+    str, typer.Option(help="The address to listen on. Others than this machine's need a key.")
+]
+ApiKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="GROUNDUP_API_KEY",
+        help="A key that callers must send; several times for several keys.",
+        show_default="none: everyone on this machine may",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file of keys with limits.", show_default="that of groundup keys, if there"
+    ),
+]
+
 
 def serve(
     model: Annotated[
         str, typer.Option(help="A packaged model, a GGUF file, a folder, or a hub id.")
     ] = "smollm2-135m-instruct",
-    host: Annotated[
-        str, typer.Option(help="The address to listen on. Others than this machine's need a key.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8000,
     replicas: Annotated[
         int, typer.Option(min=1, help="Processes that run the model, each with its own copy.")
@@ -62,20 +79,8 @@ def serve(
             "several.",
         ),
     ] = None,
-    api_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="GROUNDUP_API_KEY",
-            help="A key that callers must send; several times for several keys.",
-            show_default="none: everyone on this machine may",
-        ),
-    ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option(
-            help="The file of keys with limits.", show_default="that of groundup keys, if there"
-        ),
-    ] = None,
+    api_key: ApiKeys = None,
+    keys: KeyFile = None,
     cache: Annotated[
         bool, typer.Option("--cache", help="Keep answers that would be the same again.")
     ] = False,
