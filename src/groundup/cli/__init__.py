@@ -13,6 +13,7 @@ from groundup.cli.gateway import gateway
 from groundup.cli.keys import keys_app
 from groundup.cli.models import models_app
 from groundup.cli.serve import serve
+from groundup.cli.train import train_app
 from groundup.errors import GroundupError
 
 __all__ = ["main"]
@@ -47,6 +48,7 @@ app.add_typer(deploy_app, name="deploy", rich_help_panel="Use it")
 app.command(rich_help_panel="Use it")(gateway)
 app.add_typer(keys_app, name="keys", rich_help_panel="Use it")
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
+app.add_typer(train_app, name="train", rich_help_panel="Train")
 for name, command in course_commands.items():
     app.command(name, rich_help_panel="Build it yourself")(command)
 
