@@ -1,0 +1,1 @@
+"""The web app: pages, what they keep, and who may see it."""

@@ -1,0 +1,1 @@
+"""What the app keeps: conversations, ratings, settings, accounts; on SQLite or PostgreSQL."""
