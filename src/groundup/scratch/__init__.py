@@ -1,0 +1,1 @@
+"""A neural network without frameworks: NumPy alone, from the tensor to the trainer."""
