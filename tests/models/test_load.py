@@ -10,11 +10,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 
+from groundup.engine.conversation import Conversation
+from groundup.engine.sampler import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models import load
 from groundup.models.fetch import DEFAULT_MODEL, PACKAGED_MODELS, fetch
-from groundup.models.load import load_model, locate
+from groundup.models.gpt2 import GPT2, GPT2Config
+from groundup.models.gpt2_hugging_face import gpt2_to_hugging_face
+from groundup.models.load import load_language_model, load_model, locate
+from tokenizers import Tokenizer
 
 CONFIG = {
     "model_type": "llama",
@@ -179,3 +187,23 @@ def test_loading_does_not_import_the_compiler() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
     )
     assert found.stdout == "False\n"
+
+
+def test_a_gpt2_is_talked_to_and_not_taken_for_a_llama(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    gpt2_to_hugging_face(GPT2(GPT2Config(256, 64, 16, 1, 2)), tmp_path)
+    alphabet = sorted(ByteLevel.alphabet())
+    tokenizer = Tokenizer(BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = (
+        ByteLevel(add_prefix_space=False),
+        ByteLevelDecoder(),
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "chat_template.jinja").write_text(
+        "{% for m in messages %}{{m.content}}{% endfor %}"
+    )
+    model, read = load_language_model(str(tmp_path))
+    assert isinstance(model, GPT2)
+    said = list(Conversation(model, read).reply("hello", SamplingParams(), 5))
+    assert said
+    assert "is a GPT2, where one of Llama's family is expected" in complaint(tmp_path)

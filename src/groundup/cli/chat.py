@@ -88,7 +88,7 @@ def chat(
 
             from groundup.engine.conversation import Conversation
             from groundup.engine.sampler import SamplingParams
-            from groundup.models.load import load_model, locate
+            from groundup.models.load import load_language_model, locate
 
         try:
             params = SamplingParams(temperature, top_k, top_p, min_p, repetition_penalty, seed)
@@ -96,8 +96,9 @@ def chat(
             raise GroundupError(str(error)) from None
         path = locate(model)  # a model that has to be fetched shows its own progress
         with notes.status("loading the model (the first time, kernels are compiled)"):
-            loaded = load_model(str(path), None if dtype == "auto" else getattr(torch, dtype))
-            conversation = Conversation(loaded.model, loaded.tokenizer, system)
+            wanted = None if dtype == "auto" else getattr(torch, dtype)
+            loaded, tokenizer = load_language_model(str(path), wanted)
+            conversation = Conversation(loaded, tokenizer, system)
             conversation.warm_up()
         return conversation, params
 

@@ -6,7 +6,7 @@ from typing import TypedDict
 from groundup.engine.generate import generate, new_cache
 from groundup.engine.sampler import SamplingParams
 from groundup.errors import GroundupError
-from groundup.models.llama import Llama
+from groundup.models.language_model import LanguageModel
 from groundup.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Conversation", "Message"]
@@ -22,7 +22,9 @@ class Message(TypedDict):
 class Conversation:
     """Messages, and the part of them that the model has already read."""
 
-    def __init__(self, model: Llama, tokenizer: Tokenizer, system: str | None = None) -> None:
+    def __init__(
+        self, model: LanguageModel, tokenizer: Tokenizer, system: str | None = None
+    ) -> None:
         """Start a chat; ``system`` None leaves the system message to the model's template."""
         self.model = model
         self.tokenizer = tokenizer

@@ -7,7 +7,7 @@ import torch
 from groundup.engine.kv_cache import KVCache
 from groundup.engine.sampler import Sampler, SamplingParams
 from groundup.errors import GroundupError
-from groundup.models.llama import Llama
+from groundup.models.language_model import LanguageModel
 
 __all__ = ["generate", "generate_uncached", "new_cache", "room_for_answer"]
 
@@ -15,7 +15,7 @@ __all__ = ["generate", "generate_uncached", "new_cache", "room_for_answer"]
 PREFILL_CHUNK = 512
 
 
-def new_cache(model: Llama, batch: int = 1) -> KVCache:
+def new_cache(model: LanguageModel, batch: int = 1) -> KVCache:
     """An empty cache for sequences of this model, up to the length of its context."""
     config = model.config
     return KVCache(
@@ -25,7 +25,7 @@ def new_cache(model: Llama, batch: int = 1) -> KVCache:
         limit=config.context,
         batch=batch,
         dtype=model.dtype,
-        device=model.embed_tokens.weight.device,
+        device=model.device,
     )
 
 
@@ -47,7 +47,7 @@ def room_for_answer(prompt_tokens: int, context: int) -> int:
 
 @torch.inference_mode()
 def generate(
-    model: Llama,
+    model: LanguageModel,
     prompt: Sequence[int],
     params: SamplingParams,
     *,
@@ -75,7 +75,7 @@ def generate(
     if cache.length >= len(prompt):
         raise ValueError(f"the cache holds {cache.length} tokens of a prompt of {len(prompt)}")
     sampler = Sampler(params)
-    device = model.embed_tokens.weight.device
+    device = model.device
 
     ids = torch.tensor(prompt, device=device)
     for start in range(cache.length, len(prompt), PREFILL_CHUNK):
@@ -92,11 +92,11 @@ def generate(
 
 @torch.inference_mode()
 def generate_uncached(
-    model: Llama, prompt: Sequence[int], params: SamplingParams, max_tokens: int
+    model: LanguageModel, prompt: Sequence[int], params: SamplingParams, max_tokens: int
 ) -> list[int]:
     """As `generate`, reading all of the text again for each token: plain, slow, the oracle."""
     sampler = Sampler(params)
-    ids = torch.tensor(prompt, device=model.embed_tokens.weight.device)
+    ids = torch.tensor(prompt, device=model.device)
     for _ in range(max_tokens):
         chosen = sampler(model(ids[None])[0, -1], ids)
         ids = torch.cat((ids, torch.tensor([chosen], device=ids.device)))

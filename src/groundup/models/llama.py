@@ -1,23 +1,21 @@
 """The Llama transformer, and its relatives: SmolLM, Qwen2 and Qwen3."""
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from groundup.errors import GroundupError
 from groundup.models.attention import attention
+from groundup.models.from_state import model_from_state
+from groundup.models.language_model import Cache
 from groundup.models.linear import Linear
 from groundup.models.rms_norm import RMSNorm
 from groundup.models.rotary import rotary_frequencies, rotary_table, rotate
 from groundup.models.rotary_scaling import RotaryScaling, scale_frequencies
 from groundup.models.swiglu import SwiGLU
 
-__all__ = ["Cache", "Llama", "LlamaConfig"]
+__all__ = ["Llama", "LlamaConfig"]
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,6 @@ class LlamaConfig:
     def __post_init__(self) -> None:
         if self.heads % self.kv_heads:
             raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
-
-
-class Cache(Protocol):
-    """What the model needs of a key-value cache; `groundup.engine.kv_cache` has one."""
-
-    @property
-    def length(self) -> int: ...
-    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]: ...
-    def advance(self, tokens: int) -> None: ...
 
 
 class Attention(nn.Module):
@@ -156,23 +145,18 @@ class Llama(nn.Module):
         Raises:
             GroundupError: weights are missing, unknown or of another shape; names ``source``.
         """
-        with torch.device("meta"), _WithoutInitialValues():
-            model = cls(config)
-        if config.tied_embeddings and "embed_tokens.weight" in state:
-            state = state | {"lm_head.weight": state["embed_tokens.weight"]}
-        try:
-            model.load_state_dict(state, assign=True)
-        except RuntimeError as error:  # torch lists the names on lines of their own
-            what = " ".join(str(error).split())
-            raise GroundupError(f"{source} does not hold a whole model: {what}") from None
-        if config.tied_embeddings:  # assigning made two parameters of one
-            model.lm_head.weight = model.embed_tokens.weight
-        return model.requires_grad_(False).eval()
+        model = model_from_state(lambda: cls(config), state, source)
+        return model.requires_grad_(False)
 
     @property
     def dtype(self) -> torch.dtype:
         """Of the values between layers, and so of a cache's keys and values."""
         return self.norm.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.embed_tokens.weight.device
 
     def hidden(
         self, ids: Tensor, cache: Cache | None = None, *, outputs: int | None = None
@@ -205,22 +189,3 @@ class Llama(nn.Module):
     def forward(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
         """`logits` of `hidden`: token ids (B, T) to (B, T, vocabulary)."""
         return self.logits(self.hidden(ids, cache))
-
-
-class _WithoutInitialValues(TorchFunctionMode):
-    """Weights that come from a file are not drawn at random before.
-
-    On the device "meta", drawing them would draw nothing, and import torch._dynamo: two seconds.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == nn.init.__name__:
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)

@@ -1,18 +1,16 @@
 """A Llama-family model from a folder in Hugging Face's layout."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from groundup.errors import GroundupError
+from groundup.models.hugging_face_folder import read_config, read_weights
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.rotary_scaling import RotaryScaling
 
-__all__ = ["llama_from_hugging_face"]
+__all__ = ["MODEL_TYPES", "llama_from_hugging_face"]
 
 MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3")
 
@@ -23,47 +21,21 @@ def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) ->
     Raises:
         GroundupError: a file is missing or damaged, or the configuration is not one of ours.
     """
+    entries = read_config(folder, *MODEL_TYPES)
     path = folder / "config.json"
-    if not path.is_file():
-        raise GroundupError(f"{folder} is not a model's folder: it has no config.json")
     try:
-        config = _config(json.loads(path.read_text("utf-8")), path)
-    except json.JSONDecodeError as error:
-        raise GroundupError(f"{path} is not valid JSON: {error}") from None
+        config = _config(entries, path)
     except KeyError as error:
         raise GroundupError(f"{path} lacks the entry {error}") from None
     state = {
         name.removeprefix("model."): w.to(torch.float32 if w.ndim == 1 else dtype)
-        for name, w in _weights(folder).items()
+        for name, w in read_weights(folder).items()
     }
     return Llama.from_state(config, state, folder)
 
 
-def _weights(folder: Path) -> dict[str, Tensor]:
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        files = [folder / Path(name).name for name in names]
-    else:
-        files = [folder / "model.safetensors"]
-    weights: dict[str, Tensor] = {}
-    for file in files:
-        try:
-            with safe_open(file, framework="pt") as tensors:
-                weights |= {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
-        except FileNotFoundError:
-            raise GroundupError(f"{folder} lacks the weights {file.name}") from None
-        except SafetensorError as error:
-            raise GroundupError(f"{file} is truncated or not safetensors: {error}") from None
-    return weights
-
-
 def _config(config: dict[str, Any], path: Path) -> LlamaConfig:
-    kind = config.get("model_type")
-    if kind not in MODEL_TYPES:
-        raise GroundupError(
-            f"{path} describes a model of type {kind!r}: expected one of {', '.join(MODEL_TYPES)}"
-        )
+    kind = config["model_type"]
     if config.get("use_sliding_window") or config.get("mlp_bias"):
         raise GroundupError(f"{path} asks for sliding windows or biased feed-forward layers: "
                             "neither is supported")  # fmt: skip

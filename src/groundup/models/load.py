@@ -9,15 +9,18 @@ import torch
 from groundup.errors import GroundupError
 from groundup.models.fetch import PACKAGED_MODELS, fetch
 from groundup.models.gguf import read_gguf
+from groundup.models.gpt2 import GPT2
+from groundup.models.gpt2_hugging_face import gpt2_from_hugging_face
 from groundup.models.hub import fetch_from_hub
+from groundup.models.hugging_face_folder import read_config
 from groundup.models.llama import Llama
 from groundup.models.llama_from_gguf import llama_from_gguf
-from groundup.models.llama_from_hugging_face import llama_from_hugging_face
+from groundup.models.llama_from_hugging_face import MODEL_TYPES, llama_from_hugging_face
 from groundup.tokenizers.from_gguf import tokenizer_from_gguf
 from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
 from groundup.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["LoadedModel", "load_model", "load_tokenizer", "locate"]
+__all__ = ["LoadedModel", "load_language_model", "load_model", "load_tokenizer", "locate"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,24 @@ def locate(source: str) -> Path:
 
 
 def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
-    """Load a model to generate with.
+    """As `load_language_model`, for a model of Llama's family, which the engine reads in batches.
+
+    Raises:
+        GroundupError: as there, or it is of another family.
+    """
+    model, tokenizer = load_language_model(source, dtype)
+    if not isinstance(model, Llama):
+        raise GroundupError(
+            f"{source} is a {type(model).__name__}, where one of Llama's family is expected: "
+            f"`groundup chat --model` talks to it"
+        )
+    return LoadedModel(source, model, tokenizer)
+
+
+def load_language_model(
+    source: str, dtype: torch.dtype | None = None
+) -> tuple[Llama | GPT2, Tokenizer]:
+    """Load a decoder-only model to generate with.
 
     Args:
         source: as `locate` takes it.
@@ -58,7 +78,7 @@ def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
             float32 elsewhere.
 
     Returns:
-        The model on the GPU if there is one, else on the CPU.
+        The model, on the GPU if there is one, else on the CPU; and its tokenizer.
 
     Raises:
         GroundupError: it cannot be found, fetched or read, or is not of a family that we have.
@@ -66,14 +86,17 @@ def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
     path = locate(source)
     if dtype is None:
         dtype = _fastest_dtype()
+    model: Llama | GPT2
     if path.is_dir():
-        model, tokenizer = llama_from_hugging_face(path, dtype), tokenizer_from_folder(path)
+        kind = read_config(path, "gpt2", *MODEL_TYPES)["model_type"]
+        family = gpt2_from_hugging_face if kind == "gpt2" else llama_from_hugging_face
+        model, tokenizer = family(path, dtype), tokenizer_from_folder(path)
     else:
         file = read_gguf(path)
         model, tokenizer = llama_from_gguf(file, dtype), tokenizer_from_gguf(file.metadata)
     if torch.cuda.is_available():
         model = model.to("cuda", dtype)
-    return LoadedModel(source, model, tokenizer)
+    return model, tokenizer
 
 
 def load_tokenizer(source: str) -> Tokenizer:
