@@ -1,1 +1,1 @@
-"""The web app: pages, what they keep, and who may see it."""
+"""The web app: chat, learning and operations in one local page."""

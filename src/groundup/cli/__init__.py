@@ -14,6 +14,7 @@ from groundup.cli.keys import keys_app
 from groundup.cli.models import models_app
 from groundup.cli.serve import serve
 from groundup.cli.train import train_app
+from groundup.cli.up import up
 from groundup.errors import GroundupError
 
 __all__ = ["main"]
@@ -42,6 +43,7 @@ def options(
     """An AI engineer's whole stack, built from the ground up, and then rebuilt by you."""
 
 
+app.command(rich_help_panel="Use it")(up)
 app.command(rich_help_panel="Use it")(chat)
 app.command(rich_help_panel="Use it")(serve)
 app.add_typer(deploy_app, name="deploy", rich_help_panel="Use it")

@@ -1,6 +1,10 @@
 """``groundup serve``: a model behind OpenAI's HTTP interface."""
 
 import ipaddress
+import os
+import signal
+import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -97,12 +101,17 @@ def serve(
         str | None,
         typer.Option(help="redis://host:port/db, to share limits, budgets and answers."),
     ] = None,
+    end_with_stdin: Annotated[
+        bool, typer.Option("--end-with-stdin", hidden=True, help="End when standard input does.")
+    ] = False,
 ) -> None:
     """Serve a model to programs, as OpenAI's API does."""
     if cache_similarity is not None and not cache:
         raise GroundupError("--cache-similarity is of the cache: give --cache too")
     adapters = named_adapters(adapter or (), model)
     check_installed()
+    if end_with_stdin:
+        threading.Thread(target=end_when_stdin_does, daemon=True).start()
     import uvloop
 
     from groundup.serving.intake_config import (
@@ -168,6 +177,13 @@ def serve(
         listener.close()
 
 
+def end_when_stdin_does() -> None:
+    """The program that started this one holds the other end, and may be killed."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def named_adapters(given: Sequence[str], model: str) -> dict[str, str]:
     """Folders by name. Raises: GroundupError for what is not NAME=FOLDER, or a name of two."""
     folders: dict[str, str] = {}
@@ -181,15 +197,15 @@ def named_adapters(given: Sequence[str], model: str) -> dict[str, str]:
     return folders
 
 
-def check_installed(*more: str) -> None:
-    """Raises: GroundupError: a module of the extra ``serve`` is missing."""
+def check_installed(*more: str, extra: str = "serve") -> None:
+    """Raises: GroundupError: a module of the server, or one more of ``extra``, is missing."""
     for name in ("msgspec", "prometheus_client", "starlette", "uvicorn", "uvloop", *more):
         try:
             import_module(name)
         except ModuleNotFoundError as error:
             raise GroundupError(
                 f"the server needs {error.name}, which is not installed: "
-                "pip install 'groundup[serve]'"
+                f"pip install 'groundup[{extra}]'"
             ) from None
 
 

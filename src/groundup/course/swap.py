@@ -39,6 +39,11 @@ class Swaps(MetaPathFinder):
         """The parts that the learner's code serves."""
         return [part for part, _, _ in self._files.values()]
 
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Of the learner's files, by part."""
+        return {part.id: passed for part, _, passed in self._files.values()}
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:

@@ -1,0 +1,80 @@
+"""The app's web server: pages, their sockets and what protects them, in one event loop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from nicegui import ui
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
+
+from groundup.app.application import App
+from groundup.app.security import Shield
+from groundup.app.shell import add_pages
+
+__all__ = ["create_web", "serve_web"]
+
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def create_web(app: App, *, local: bool) -> ASGIApp:
+    """The app as ASGI. NiceGUI holds its pages in the process: one app for each.
+
+    Args:
+        app: what the pages share.
+        local: it listens on this machine alone, and answers to its names only.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await app.models.close()
+        app.store.close()
+
+    server = FastAPI(
+        title="groundup", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
+    )
+    add_pages(server, app)
+    ui.run_with(
+        server,
+        title="groundup",
+        dark=None,
+        language="en-US",
+        reconnect_timeout=10,
+        gzip_middleware_factory=None,  # the shield reads pages; they are compressed outside it
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    return GZipMiddleware(Shield(server, LOCAL_NAMES if local else None), minimum_size=1000)
+
+
+async def serve_web(
+    web: ASGIApp, listener: socket.socket, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Serve until Ctrl-C or SIGTERM. ``ready`` is called when the first page can be had."""
+    config = uvicorn.Config(
+        web,
+        loop="uvloop",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+        ws_max_size=4 << 20,
+        timeout_graceful_shutdown=2,  # pages hold their sockets open
+    )
+    server = uvicorn.Server(config)
+
+    async def tell() -> None:
+        while not server.started and not server.should_exit:
+            await asyncio.sleep(0.02)
+        if server.started:
+            ready()
+
+    telling = asyncio.create_task(tell())
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        telling.cancel()
