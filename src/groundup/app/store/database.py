@@ -37,28 +37,33 @@ class Database:
         Raises:
             GroundupError: the URL is of another kind, or the file's folder cannot be written.
         """
-        try:
-            parsed = make_url(url)
-        except ArgumentError:
-            parsed = None
-        # The URL itself is not repeated: it may hold a password.
-        if parsed is None or parsed.get_backend_name() not in ("sqlite", "postgresql", "postgres"):
+        kind = url.split(":")[0]
+        if kind not in ("sqlite", "postgresql", "postgres"):
+            # The URL itself is not repeated: it may hold a password.
             raise GroundupError(
                 "the database is named by a URL, sqlite:////absolute/path.db or "
-                f"postgresql://user:password@host/name, got one that begins {url.split(':')[0]!r}"
+                f"postgresql://user:password@host/name, got one that begins {kind[:12]!r}"
             )
         self.path: Path | None = None  # of SQLite's file
         # Writers of this process take turns here, in order; SQLite would let them poll.
         self._turn: AbstractContextManager[Any] = nullcontext()
-        if parsed.get_backend_name() == "sqlite":
-            if not parsed.database or parsed.database == ":memory:":
+        if kind == "sqlite":
+            path = url.removeprefix("sqlite:///")
+            if path in ("", url, ":memory:"):
                 raise GroundupError("sqlite:// needs a file: sqlite:////absolute/path.db")
-            self.path = Path(parsed.database)
+            self.path = Path(path)
             self.where = str(self.path)
             self._make_private_file(self.path)
             self._turn = threading.Lock()
             self.engine = _sqlite(self.path, patience)
         else:
+            try:
+                parsed = make_url(url)
+            except (ArgumentError, ValueError):
+                raise GroundupError(
+                    "the database's URL is not postgresql://user:password@host/name: spell "
+                    "special characters of the password as %40, and so on"
+                ) from None
             self.where = f"{parsed.host or 'localhost'}/{parsed.database}"
             wait = int(patience * 1000)
             try:
@@ -182,6 +187,7 @@ def _sqlite(path: Path, patience: float) -> Engine:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a loss of power
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted does not stay in the file
         # SQLite's own knows ASCII only; a search should find É by é.
         connection.create_function("lower", 1, _lower, deterministic=True)
 

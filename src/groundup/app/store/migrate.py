@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -110,18 +111,17 @@ def _copy_file(path: Path, backup: Path) -> None:
     try:
         backup.parent.mkdir(mode=0o700, exist_ok=True)
         temporary.touch(mode=0o600)
-        source, target = sqlite3.connect(path), sqlite3.connect(temporary)
         try:
-            source.backup(target)
-            target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            with closing(sqlite3.connect(path)) as source:
+                with closing(sqlite3.connect(temporary)) as target:
+                    source.backup(target)
+                    target.execute("PRAGMA journal_mode = DELETE")  # no log beside it
+            temporary.replace(backup)
         finally:
-            source.close()
-            target.close()
-        temporary.replace(backup)
+            temporary.unlink(missing_ok=True)
         for old in sorted(backup.parent.glob("*-tables-*.db"))[:-KEPT_BACKUPS]:
             old.unlink()
     except (OSError, sqlite3.Error) as error:
-        temporary.unlink(missing_ok=True)
         raise GroundupError(
             f"{path} needs a migration, and no backup of it could be written to "
             f"{backup.parent} ({error}): nothing was changed; free some space, or mend the folder"

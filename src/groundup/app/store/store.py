@@ -1,6 +1,7 @@
 """The store: everything that the app keeps, behind one name."""
 
 from groundup.app.store.accounts import Accounts
+from groundup.app.store.archive import Archive
 from groundup.app.store.conversations import Conversations
 from groundup.app.store.database import Database
 from groundup.app.store.messages import Messages
@@ -33,6 +34,7 @@ class Store:
             self._database.close()
             raise
         self.accounts = Accounts(self._database)
+        self.archive = Archive(self._database)
         self.conversations = Conversations(self._database)
         self.messages = Messages(self._database)
         self.ratings = Ratings(self._database)
