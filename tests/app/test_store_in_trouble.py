@@ -102,7 +102,7 @@ def test_a_migration_is_backed_up(
         tmp.unlink()
     monkeypatch.setattr(module, "KEPT_BACKUPS", 2)
     for i in range(3, 6):
-        source = SECOND.replace("0001", f"000{i - 1}").replace('"0002"', f'"000{i}"')
+        source = SECOND.replace('"0002", "0001"', f'"000{i}", "000{i - 1}"')
         source = source.replace("colour", f"colour{i}").replace("migrated", f"migrated {i}")
         (newer / "versions" / f"at{i}.py").write_text(source)
         run_migrations(database_url, newer)

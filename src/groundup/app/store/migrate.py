@@ -112,10 +112,12 @@ def _copy_file(path: Path, backup: Path) -> None:
         backup.parent.mkdir(mode=0o700, exist_ok=True)
         temporary.touch(mode=0o600)
         try:
-            with closing(sqlite3.connect(path)) as source:
-                with closing(sqlite3.connect(temporary)) as target:
-                    source.backup(target)
-                    target.execute("PRAGMA journal_mode = DELETE")  # no log beside it
+            with (
+                closing(sqlite3.connect(path)) as source,
+                closing(sqlite3.connect(temporary)) as target,
+            ):
+                source.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")  # no log beside it
             temporary.replace(backup)
         finally:
             temporary.unlink(missing_ok=True)
