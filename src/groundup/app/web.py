@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from groundup.app.application import App
 from groundup.app.security import Shield
 from groundup.app.shell import add_pages
+from groundup.serving.server import OnceTold
 
 __all__ = ["create_web", "serve_web"]
 
@@ -65,7 +66,7 @@ async def serve_web(
         ws_max_size=4 << 20,
         timeout_graceful_shutdown=2,  # pages hold their sockets open
     )
-    server = uvicorn.Server(config)
+    server = OnceTold(config)
 
     async def tell() -> None:
         while not server.started and not server.should_exit:

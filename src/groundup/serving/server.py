@@ -15,7 +15,7 @@ from groundup.errors import GroundupError
 from groundup.serving.http_protocol import BoundedHttpProtocol
 from groundup.serving.intake import Intake
 
-__all__ = ["Server", "ServerSettings", "listen"]
+__all__ = ["OnceTold", "Server", "ServerSettings", "listen"]
 
 POLL = 0.05  # seconds
 
@@ -50,7 +50,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-class Server(uvicorn.Server):
+class OnceTold(uvicorn.Server):
+    """Ends at a signal as uvicorn's does, but does not send it to its own process again then.
+
+    The programs here have more to close after their server: models, databases.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """As uvicorn's, and what was captured is over."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()
+
+
+class Server(OnceTold):
     """Ends gracefully: at SIGTERM new requests get 503, and those being answered are finished.
 
     The socket stays open meanwhile, so that load balancers see /ready fail, not connections. What
@@ -90,18 +106,6 @@ class Server(uvicorn.Server):
         """What SIGTERM and SIGINT do: the first of them begins to drain."""
         self._intake.draining = True
         super().handle_exit(sig, frame)
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """As uvicorn's, but it does not send itself the signal again when all is done.
-
-        The engine is still to be closed then.
-        """
-        with super().capture_signals():
-            try:
-                yield
-            finally:
-                self._captured_signals.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the sockets. What is loaded by now stays, so Python's collector may pass it over."""
