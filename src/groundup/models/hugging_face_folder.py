@@ -1,7 +1,7 @@
 """A model's folder in Hugging Face's layout: ``config.json`` and ``*.safetensors``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from groundup.atomic_write import write_text
 from groundup.errors import GroundupError
 
-__all__ = ["read_config", "read_weights", "write_folder"]
+__all__ = ["read_config", "read_weights", "rename", "write_folder"]
 
 
 def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
@@ -82,3 +82,13 @@ def write_folder(folder: Path, config: Mapping[str, Any], weights: Mapping[str, 
         raise GroundupError(f"cannot write the model to {folder}: {error}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def rename(state: Mapping[str, Tensor], pairs: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    """The same tensors, under names in which, pair by pair, the first text became the second."""
+    renamed = {}
+    for name, tensor in state.items():
+        for old, new in pairs:
+            name = name.replace(old, new)
+        renamed[name] = tensor
+    return renamed
