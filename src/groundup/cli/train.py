@@ -2,6 +2,8 @@
 
 import typer
 
+from groundup.cli.train_gpt import gpt
+
 __all__ = ["train_app"]
 
 train_app = typer.Typer(help="Train a network from nothing.", no_args_is_help=True)
@@ -10,3 +12,6 @@ train_app = typer.Typer(help="Train a network from nothing.", no_args_is_help=Tr
 @train_app.callback()
 def train() -> None:
     """Train a network from nothing."""
+
+
+train_app.command()(gpt)

@@ -20,7 +20,14 @@ from groundup.tokenizers.from_gguf import tokenizer_from_gguf
 from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
 from groundup.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["LoadedModel", "load_language_model", "load_model", "load_tokenizer", "locate"]
+__all__ = [
+    "LoadedModel",
+    "fastest_dtype",
+    "load_language_model",
+    "load_model",
+    "load_tokenizer",
+    "locate",
+]
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def load_language_model(
     """
     path = locate(source)
     if dtype is None:
-        dtype = _fastest_dtype()
+        dtype = fastest_dtype()
     model: Llama | GPT2
     if path.is_dir():
         kind = read_config(path, "gpt2", *MODEL_TYPES)["model_type"]
@@ -107,7 +114,8 @@ def load_tokenizer(source: str) -> Tokenizer:
     return tokenizer_from_gguf(read_gguf(path).metadata)
 
 
-def _fastest_dtype() -> torch.dtype:
+def fastest_dtype() -> torch.dtype:
+    """bfloat16 where the processor or the GPU multiplies it in hardware, else float32."""
     if torch.cuda.is_available():
         return torch.bfloat16
     capabilities = torch.cpu.get_capabilities()
