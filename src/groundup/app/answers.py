@@ -1,0 +1,355 @@
+"""The answers that are being written. Each is a task of the app's, whatever pages come and go.
+
+Its text is in the store from the start, about twice a second, and at the end. However an answer
+ends, what was there is kept: an engine that dies leaves a message that failed, with the reason.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from groundup.app.answer_path import own_parts
+from groundup.app.changes import Changes
+from groundup.app.chat_completions import TooLongError, chat_completion, client_session
+from groundup.app.markdown import GrowingMarkdown
+from groundup.app.model_server import Endpoint
+from groundup.app.store.conversations import Conversation, NotFoundError
+from groundup.app.store.messages import Message, State
+from groundup.app.store.store import Store
+from groundup.errors import GroundupError
+
+__all__ = ["LONGEST_MESSAGE", "Answers", "Changed", "Progress"]
+
+LONGEST_MESSAGE = 50_000  # characters that a user may send at once
+LONGEST_PROMPT = 500_000  # characters of earlier messages that are sent to a model
+KEEP_INTERVAL = 0.5  # seconds between two writes of what grows
+SHOW_INTERVAL = 0.03  # seconds between two updates of a page: more would not be seen
+SHARE = 4.0  # an update that takes a second to make is followed by no other for so many
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An answer has grown: its blocks from ``first`` on are these."""
+
+    message: str
+    first: int
+    blocks: list[str]  # HTML
+    tokens: int
+    seconds: float  # since the first token
+    waiting: str  # for what, while there is no token
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A conversation's messages are others, or some of them have another state."""
+
+    conversation: str
+
+
+@dataclass
+class Answer:
+    """One that is being written."""
+
+    user: str
+    message: Message
+    system: str
+    sampling: Mapping[str, Any]
+    text: str = ""
+    tokens: int = 0
+    waiting: str = ""
+    began: float = 0.0  # when the first token came, by the loop's clock
+    ended: float = 0.0  # when the last one did
+    kept: str = ""  # of the text, what the store has
+    growing: GrowingMarkdown = field(default_factory=GrowingMarkdown)
+    ending: bool = False  # it is beyond being stopped
+    next_shown: float = 0.0  # when a page may be told again
+    shown: asyncio.TimerHandle | None = None
+
+    def progress(self, first: int) -> Progress:
+        blocks, seconds = self.growing.blocks[first:], self.ended - self.began
+        return Progress(self.message.id, first, blocks, self.tokens, seconds, self.waiting)
+
+
+class Answers:
+    """All answers of the app, of all users."""
+
+    def __init__(self, store: Store, endpoint: Callable[[str], Awaitable[Endpoint]]) -> None:
+        """Arguments:
+        store: where conversations are kept.
+        endpoint: where a model answers, by its name; it may take long, and raise GroundupError.
+        """
+        # Topics are ids of conversations, for all that happens in them, and of users, for Changed.
+        self.changes: Changes[Progress | Changed] = Changes()
+        self._store = store
+        self._endpoint = endpoint
+        self._session: aiohttp.ClientSession | None = None
+        self._running: dict[str, tuple[Answer, asyncio.Task[None]]] = {}  # by the message's id
+        self._beginning: set[str] = set()  # conversations with a message that is being taken up
+        self._keeper: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()  # an older text must not be written over a newer one
+
+    async def start(self) -> None:
+        """For the app's start: answers of a process that was killed are marked as failed."""
+        reason = "the app was ended while this answer was being written: try again"
+        await asyncio.to_thread(self._store.messages.fail_streaming, reason)
+        self._session = client_session()
+
+    async def close(self) -> None:
+        """Stop all answers; what they have written is kept."""
+        for message in tuple(self._running):
+            self.stop(message)
+        await asyncio.gather(*(task for _, task in self._running.values()))
+        if self._keeper is not None:
+            self._keeper.cancel()
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, user: str, conversation: str, text: str, parent: str | None) -> str:
+        """Take up a user's message below another one, and begin to answer it.
+
+        Args:
+            parent: id of the message before it; None where it is the first.
+
+        Returns:
+            The message's id: it is in the store.
+
+        Raises:
+            GroundupError: the message is empty or too long, an answer is being written here, or the
+                store refuses.
+        """
+        text = text.strip()
+        if not text:
+            raise GroundupError("the message is empty: write something")
+        if len(text) > LONGEST_MESSAGE:
+            raise GroundupError(
+                f"the message is {len(text):,} characters long, and at most {LONGEST_MESSAGE:,} "
+                "can be sent: shorten it or send it in parts"
+            )
+        if conversation in self._beginning or any(
+            answer.message.id == parent for answer, _ in self._running.values()
+        ):
+            raise GroundupError("an answer is being written: wait for its end, or stop it")
+        self._beginning.add(conversation)
+        try:
+            message = await asyncio.to_thread(
+                self._store.messages.add,
+                user,
+                conversation,
+                parent=parent,
+                role="user",
+                content=text,
+            )
+            await self.answer(user, message)
+        finally:
+            self._beginning.discard(conversation)
+        return message.id
+
+    async def answer(self, user: str, question: Message) -> None:
+        """Begin to answer a user's message; other answers to it stay, as other branches.
+
+        Raises:
+            GroundupError: the store refuses.
+        """
+
+        def add() -> tuple[Conversation, Message]:
+            conversation = self._store.conversations.get(user, question.conversation_id)
+            answer = self._store.messages.add(
+                user,
+                question.conversation_id,
+                parent=question.id,
+                role="assistant",
+                content="",
+                state="streaming",
+                model=conversation.model,
+            )
+            return conversation, answer
+
+        conversation, message = await asyncio.to_thread(add)
+        answer = Answer(user, message, conversation.system, conversation.sampling)
+        task = asyncio.create_task(self._write(answer), name=f"answer {message.id}")
+        self._running[message.id] = answer, task
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep_all())
+        self._tell_changed(answer)
+        await asyncio.sleep(0)  # a task that is stopped before it began would end without a word
+
+    def stop(self, message: str) -> None:
+        """End an answer; what it has written is kept."""
+        if message in self._running:
+            answer, task = self._running[message]
+            if not answer.ending:
+                task.cancel()
+
+    def progress(self, message: str) -> Progress | None:
+        """All of an answer so far; None if it is not being written."""
+        if message not in self._running:
+            return None
+        answer, _ = self._running[message]
+        answer.growing.update(answer.text)
+        return answer.progress(0)
+
+    def conversations(self) -> set[str]:
+        """Those in which an answer is being written."""
+        return {answer.message.conversation_id for answer, _ in self._running.values()}
+
+    # --- writing
+
+    async def _write(self, answer: Answer) -> None:
+        state: State = "complete"
+        error: str | None = None
+        parts: list[str] = []
+        try:
+            self._wait(answer, f"Waiting for {answer.message.model}")
+            endpoint = await self._endpoint(answer.message.model)
+            parts = own_parts(endpoint.parts)
+            self._wait(answer, "Reading")
+            error = await self._stream(answer, endpoint)
+        except asyncio.CancelledError:
+            state = "stopped"
+        except GroundupError as reason:
+            state, error = "failed", str(reason)
+        except Exception:
+            logger.exception("an answer failed")
+            state, error = "failed", "the app failed; what happened is in its log: try again"
+        answer.ending = True
+        if answer.shown is not None:
+            answer.shown.cancel()
+        try:
+            await self._finish(answer, state, error, parts)
+        except NotFoundError:  # the conversation was deleted meanwhile
+            pass
+        except GroundupError as reason:
+            logger.error("the end of an answer could not be kept: %s", reason)
+        finally:
+            del self._running[answer.message.id]
+            self._tell_changed(answer)
+
+    async def _stream(self, answer: Answer, endpoint: Endpoint) -> str | None:
+        """Write the answer. Returns what is to be said of it, if anything."""
+        assert self._session is not None, "start() comes first"
+        question = answer.message.parent_id
+        path = await asyncio.to_thread(
+            self._store.messages.path, answer.user, answer.message.conversation_id, question
+        )
+        messages = _as_sent(path)
+        left_out = len([m for m in path if m.content]) - len(messages)
+        loop = asyncio.get_running_loop()
+        while True:
+            system = [{"role": "system", "content": answer.system}] if answer.system else []
+            pieces = chat_completion(
+                self._session, endpoint, system + messages, answer.sampling
+            )
+            try:
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        answer.tokens = piece.tokens or answer.tokens + bool(piece.text)
+                        if piece.text:
+                            answer.text += piece.text
+                            answer.ended = loop.time()
+                            answer.began = answer.began or answer.ended
+                            self._show_soon(answer)
+            except TooLongError:
+                half = _newer_half(messages)
+                if not half:
+                    raise
+                left_out += len(messages) - len(half)
+                messages = half
+                continue
+            if left_out:
+                return f"the oldest {left_out:,} messages did not fit the model and were left out"
+            return None
+
+    async def _finish(
+        self, answer: Answer, state: State, error: str | None, parts: list[str]
+    ) -> None:
+        async with self._writing:
+            await asyncio.to_thread(
+                self._store.messages.update,
+                answer.user,
+                answer.message.id,
+                content=answer.text,
+                state=state,
+                error=error,
+                tokens=answer.tokens,
+                seconds=answer.ended - answer.began,
+                parts=parts,
+            )
+
+    async def _keep_all(self) -> None:
+        """Write what has grown, as long as the app runs."""
+        while True:
+            await asyncio.sleep(KEEP_INTERVAL)
+            async with self._writing:
+                grown = [a for a, _ in self._running.values() if len(a.text) > len(a.kept)]
+                if grown:
+                    try:
+                        await asyncio.to_thread(self._keep, grown)
+                    except GroundupError as error:  # a full disk, say: the end will say it again
+                        logger.warning("an answer could not be kept for now: %s", error)
+
+    def _keep(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            text = answer.text
+            self._store.messages.update(answer.user, answer.message.id, content=text)
+            answer.kept = text
+
+    # --- telling
+
+    def _tell_changed(self, answer: Answer) -> None:
+        changed = Changed(answer.message.conversation_id)
+        self.changes.tell(changed.conversation, changed)
+        self.changes.tell(answer.user, changed)
+
+    def _wait(self, answer: Answer, reason: str) -> None:
+        answer.waiting = reason
+        self.changes.tell(answer.message.conversation_id, answer.progress(0))
+
+    def _show_soon(self, answer: Answer) -> None:
+        """Tell pages now, or as soon as they may be told again."""
+        if answer.shown is not None or not self.changes.heard(answer.message.conversation_id):
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= answer.next_shown:
+            self._show(answer)
+        else:
+            answer.shown = loop.call_at(answer.next_shown, self._show, answer)
+
+    def _show(self, answer: Answer) -> None:
+        answer.shown = None
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        first = answer.growing.update(answer.text)
+        self.changes.tell(answer.message.conversation_id, answer.progress(first))
+        # Long blocks are costly to render anew: they are, less often.
+        now = loop.time()
+        answer.next_shown = now + max(SHOW_INTERVAL, SHARE * (now - start))
+
+
+def _as_sent(path: list[Message]) -> list[dict[str, str]]:
+    """The newest messages, as many as are worth sending."""
+    messages = [{"role": m.role, "content": m.content} for m in path if m.content]
+    size = 0
+    for i in range(len(messages) - 1, -1, -1):
+        size += len(messages[i]["content"])
+        if size > LONGEST_PROMPT:
+            return _from_user(messages[i + 1 :]) or messages[-1:]
+    return messages
+
+
+def _newer_half(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The newer half of the messages, from a user's on; none if there is only one."""
+    return _from_user(messages[(len(messages) + 1) // 2 :])
+
+
+def _from_user(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    for i, message in enumerate(messages):
+        if message["role"] == "user":
+            return messages[i:]
+    return []

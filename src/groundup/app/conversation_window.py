@@ -1,0 +1,113 @@
+"""What a page shows of a conversation: the messages of its branch, as rows for the component."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from groundup.app.answers import Answers
+from groundup.app.markdown import render
+from groundup.app.store.conversations import Conversation
+from groundup.app.store.messages import Message
+from groundup.app.store.store import Store
+
+__all__ = ["ConversationWindow", "Difference"]
+
+MOST_ROWS = 200  # at a time
+LOST = "the end of this answer could not be kept: try again"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What has become of the path: ``keep`` messages from its beginning are those from before."""
+
+    keep: int
+    count: int
+    changed: list[int] = field(default_factory=list)  # of those that are kept: indices
+
+
+class ConversationWindow:
+    """One conversation of a user, as it was when it was last read."""
+
+    def __init__(self, store: Store, answers: Answers, user: str, conversation: Conversation):
+        self.conversation = conversation
+        self.path: list[Message] = []
+        self.ratings: dict[str, int] = {}
+        self._store, self._answers, self._user = store, answers, user
+
+    @property
+    def head(self) -> Message | None:
+        """The last message of the branch that is shown."""
+        return self.path[-1] if self.path else None
+
+    @property
+    def streaming(self) -> bool:
+        """Whether its last message is being written."""
+        return self.head is not None and self._answers.progress(self.head.id) is not None
+
+    async def read(self) -> Difference:
+        """Read it anew.
+
+        Raises:
+            NotFoundError: it was deleted.
+        """
+
+        def read() -> tuple[Conversation, list[Message], dict[str, int]]:
+            store, user, id = self._store, self._user, self.conversation.id
+            conversation = store.conversations.get(user, id)
+            return conversation, store.messages.path(user, id), store.ratings.of(user, id)
+
+        conversation, path, ratings = await asyncio.to_thread(read)
+        keep, changed = 0, []
+        for old, new in zip(self.path, path, strict=False):
+            if old.id != new.id:
+                break
+            if old != new or self.ratings.get(old.id) != ratings.get(old.id):
+                changed.append(keep)
+            keep += 1
+        self.conversation, self.path, self.ratings = conversation, path, ratings
+        return Difference(keep, len(path), changed)
+
+    async def rows(self, start: int, end: int) -> list[Row]:
+        """The rows from one index to another, at most `MOST_ROWS`."""
+        start = max(0, start)
+        end = min(end, len(self.path), start + MOST_ROWS)
+        # Answers that grow are the event loop's; Markdown of the others may take a while.
+        growing = {m.id: self._answers.progress(m.id) for m in self.path[start:end]}
+        rows = await asyncio.to_thread(lambda: [self._row(i) for i in range(start, end)])
+        for row in rows:
+            if progress := growing[row["id"]]:
+                row.update(
+                    state="streaming",
+                    blocks=progress.blocks,
+                    tokens=progress.tokens,
+                    seconds=progress.seconds,
+                    waiting=progress.waiting,
+                )
+            elif row["state"] == "streaming":
+                row.update(state="failed", error=LOST)
+        return rows
+
+    def _row(self, index: int) -> Row:
+        message = self.path[index]
+        row: Row = {
+            "index": index,
+            "id": message.id,
+            "role": message.role,
+            "text": message.content,
+            "state": message.state,
+            "branch": message.siblings.index(message.id),
+            "branches": len(message.siblings),
+        }
+        if message.role == "user":
+            return row | {"unanswered": index == len(self.path) - 1}
+        return row | {
+            "blocks": [render(message.content)] if message.content else [],
+            "error": message.error,
+            "model": message.model,
+            "tokens": message.tokens,
+            "seconds": message.seconds,
+            "rating": self.ratings.get(message.id, 0),
+            "own": message.parts,
+        }
