@@ -221,6 +221,7 @@ class Answers:
         answer.ending = True
         if answer.shown is not None:
             answer.shown.cancel()
+            self._show(answer)
         try:
             await self._finish(answer, state, error, parts)
         except NotFoundError:  # the conversation was deleted meanwhile

@@ -4,10 +4,11 @@ Raw HTML is text. Links go to http, https and mailto alone. Images are links: lo
 its host that the text was read. Formulas become MathML, code is coloured by classes.
 """
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
@@ -27,6 +28,7 @@ __all__ = ["GrowingMarkdown", "render"]
 
 SCHEMES = ("http://", "https://", "mailto:")
 LONGEST = 100_000  # characters; what is longer is shown as it was written
+NEWLINE = re.compile(r"\r\n?|\n")  # as markdown-it counts them
 LONGEST_COLOURED = 50_000  # characters of one piece of code
 
 
@@ -63,13 +65,14 @@ class GrowingMarkdown:
         # The nesting after each token: a block ends where it is back at nothing.
         depths = accumulate(token.nesting for token in tokens)
         ends = [i + 1 for i, depth in enumerate(depths) if depth == 0]
-        starts = [0, *ends[:-1]]
+        starts = [0, *ends][:-1]
         self.blocks[first:] = [
             markdown.renderer.render(tokens[start:end], markdown.options, env)
             for start, end in zip(starts, ends, strict=True)
         ]
         if len(ends) > 1 and (lines := tokens[starts[-1]].map):
-            self._open += sum(map(len, tail.splitlines(keepends=True)[: lines[0]]))
+            newlines = list(islice(NEWLINE.finditer(tail), lines[0]))
+            self._open += newlines[-1].end()
         return first
 
 

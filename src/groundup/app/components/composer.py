@@ -1,0 +1,35 @@
+"""Where a message is written."""
+
+from nicegui.element import Element
+
+from groundup.app.answers import LONGEST_MESSAGE
+from groundup.app.icons import icon
+
+__all__ = ["Composer"]
+
+
+class Composer(Element, component="composer.js"):
+    """Keeps the text until `sent` is called. Events: ``send`` {text}; ``stop``; ``edit-last``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._props["icons"] = {name: icon(name) for name in ("send", "stop")}
+        self._props["longest"] = LONGEST_MESSAGE
+
+    def show(self, *, conversation: str, model: str, streaming: bool) -> None:
+        """Say what is written to, and whether an answer is on its way there."""
+        new = {"conversation": conversation, "model": model, "streaming": streaming}
+        if any(self._props.get(name) != value for name, value in new.items()):
+            self._props.update(new)
+            self.update()
+
+    def sent(self) -> None:
+        """The message is kept: the box is emptied."""
+        self.run_method("sent")
+
+    def refused(self, problem: str) -> None:
+        """The message is not kept: the text stays, and this is said of it."""
+        self.run_method("refused", problem)
+
+    def focus(self) -> None:
+        self.run_method("focus")
