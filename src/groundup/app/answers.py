@@ -23,7 +23,7 @@ from groundup.app.store.messages import Message, State
 from groundup.app.store.store import Store
 from groundup.errors import GroundupError
 
-__all__ = ["LONGEST_MESSAGE", "Answers", "Changed", "Progress"]
+__all__ = ["LONGEST_MESSAGE", "Answers", "Changed", "Progress", "checked_message"]
 
 LONGEST_MESSAGE = 50_000  # characters that a user may send at once
 LONGEST_PROMPT = 500_000  # characters of earlier messages that are sent to a model
@@ -124,14 +124,7 @@ class Answers:
             GroundupError: the message is empty or too long, an answer is being written here, or the
                 store refuses.
         """
-        text = text.strip()
-        if not text:
-            raise GroundupError("the message is empty: write something")
-        if len(text) > LONGEST_MESSAGE:
-            raise GroundupError(
-                f"the message is {len(text):,} characters long, and at most {LONGEST_MESSAGE:,} "
-                "can be sent: shorten it or send it in parts"
-            )
+        text = checked_message(text)
         if conversation in self._beginning or any(
             answer.message.id == parent for answer, _ in self._running.values()
         ):
@@ -331,6 +324,23 @@ class Answers:
         # Long blocks are costly to render anew: they are, less often.
         now = loop.time()
         answer.next_shown = now + max(SHOW_INTERVAL, SHARE * (now - start))
+
+
+def checked_message(text: str) -> str:
+    """A user's message without space around it.
+
+    Raises:
+        GroundupError: it is empty or too long.
+    """
+    text = text.strip()
+    if not text:
+        raise GroundupError("the message is empty: write something")
+    if len(text) > LONGEST_MESSAGE:
+        raise GroundupError(
+            f"the message is {len(text):,} characters long, and at most {LONGEST_MESSAGE:,} can "
+            "be sent: shorten it or send it in parts"
+        )
+    return text
 
 
 def _as_sent(path: list[Message]) -> list[dict[str, str]]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundup.app.answers import Answers
 from groundup.app.model_server import ModelServers
 from groundup.app.store.store import Store
 from groundup.course.workspace import Workspace, find_workspace
@@ -17,6 +18,7 @@ class App:
     folder: Path  # what the app keeps, readable by its user alone
     store: Store
     models: ModelServers
+    answers: Answers
     model: str  # what one talks to who chose none
 
     @property

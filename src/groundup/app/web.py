@@ -31,7 +31,9 @@ def create_web(app: App, *, local: bool) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await app.answers.start()
         yield
+        await app.answers.close()
         await app.models.close()
         app.store.close()
 

@@ -47,6 +47,7 @@ def up(
     check_installed("nicegui", extra="app")
     import uvloop
 
+    from groundup.app.answers import Answers
     from groundup.app.application import App
     from groundup.app.model_server import ModelServers
     from groundup.app.store.database import default_url
@@ -69,7 +70,8 @@ def up(
     url = f"http://{shown}:{chosen}"
 
     async def run(store: Store) -> None:
-        app = App(folder, store, ModelServers(options), model)
+        models = ModelServers(options)
+        app = App(folder, store, models, Answers(store, models.endpoint), model)
         web = create_web(app, local=local)
         await serve_web(web, listener, lambda: announce(url, open_browser))
 

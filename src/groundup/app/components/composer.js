@@ -41,9 +41,10 @@ export default {
     // --- called by the server
 
     sent() {
+      sessionStorage.removeItem(this.sentFrom); // another conversation may be shown by now
+      if (this.sending) this.text = "";
       this.sending = false;
-      this.text = this.problem = "";
-      this.keep();
+      this.problem = "";
       this.fit();
     },
 
@@ -111,6 +112,7 @@ export default {
         return;
       }
       this.sending = true;
+      this.sentFrom = this.draftKey();
       this.problem = "";
       this.$emit("send", { text });
     },

@@ -187,6 +187,12 @@ export default {
       this.refresh(row);
     },
 
+    /** Go with what comes: the user has sent something. */
+    follow() {
+      this.following = true;
+      this.draw();
+    },
+
     // --- commands of the keyboard
 
     editLast() {

@@ -1,5 +1,7 @@
 // The keyboard: what each key does is told to the server's side of the page, and shown by "?".
 
+const CODES = { ",": "Comma", ".": "Period" };
+
 export default {
   props: { icons: Object, shortcuts: Array }, // {keys: ["Alt", "N"], action, text}
   emits: ["action"],
@@ -50,5 +52,5 @@ function matches(keys, event, typing) {
   if (!alt && !control && typing && key !== "Esc") return false;
   // With Alt, a Mac's keys write other characters: the key's place tells which it is.
   const pressed = { Escape: "Esc", ArrowUp: "↑", ArrowDown: "↓" }[event.key] ?? event.key;
-  return pressed.toLowerCase() === key.toLowerCase() || event.code === `Key${key}`;
+  return pressed.toLowerCase() === key.toLowerCase() || (alt && event.code === (CODES[key] ?? `Key${key}`));
 }
