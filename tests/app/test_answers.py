@@ -332,9 +332,12 @@ async def test_old_messages_are_left_out_where_they_do_not_fit(
 ) -> None:
     parent = None
     for i in range(20):
-        role = "assistant" if i % 2 else "user"
         added = kept.messages.add(
-            user, chat.id, parent=parent, role=role, content=f"{i:02}" * 5  # type: ignore[arg-type]
+            user,
+            chat.id,
+            parent=parent,
+            role="assistant" if i % 2 else "user",
+            content=f"{i:02}" * 5,
         )
         parent = added.id
     model.context = 45

@@ -17,6 +17,7 @@ from groundup.app.answer_path import own_parts
 from groundup.app.changes import Changes
 from groundup.app.chat_completions import TooLongError, chat_completion, client_session
 from groundup.app.markdown import GrowingMarkdown
+from groundup.app.model_choice import short_name
 from groundup.app.model_server import Endpoint
 from groundup.app.store.conversations import Conversation, NotFoundError
 from groundup.app.store.messages import Message, State
@@ -199,7 +200,7 @@ class Answers:
         error: str | None = None
         parts: list[str] = []
         try:
-            self._wait(answer, f"Waiting for {answer.message.model}")
+            self._wait(answer, f"Waiting for {short_name(answer.message.model)}")
             endpoint = await self._endpoint(answer.message.model)
             parts = own_parts(endpoint.parts)
             self._wait(answer, "Reading")
@@ -237,9 +238,7 @@ class Answers:
         loop = asyncio.get_running_loop()
         while True:
             system = [{"role": "system", "content": answer.system}] if answer.system else []
-            pieces = chat_completion(
-                self._session, endpoint, system + messages, answer.sampling
-            )
+            pieces = chat_completion(self._session, endpoint, system + messages, answer.sampling)
             try:
                 async with aclosing(pieces):
                     async for piece in pieces:

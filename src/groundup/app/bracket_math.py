@@ -1,4 +1,4 @@
-r"""A markdown-it plugin: formulas in ``\( \)`` and ``\[ \]``, as language models like to write them.
+r"""A markdown-it plugin: formulas in ``\( \)`` and ``\[ \]``, as models like to write them.
 
 Tokens are those of the dollarmath plugin. Unlike texmath's rules for brackets, these take a time in
 proportion to the text, whatever the text.
@@ -15,8 +15,8 @@ CLOSERS = {"\\(": "\\)", "\\[": "\\]"}
 
 def bracket_math_plugin(markdown: MarkdownIt) -> None:
     markdown.inline.ruler.before("escape", "bracket_math", _inline)
-    options = {"alt": ["paragraph", "reference", "blockquote", "list"]}
-    markdown.block.ruler.before("fence", "bracket_math_block", _block, options)
+    ends = ["paragraph", "reference", "blockquote", "list"]  # what such a formula ends
+    markdown.block.ruler.before("fence", "bracket_math_block", _block, {"alt": ends})
 
 
 def _inline(state: StateInline, silent: bool) -> bool:

@@ -27,9 +27,7 @@ def as_markdown(conversation: Conversation, path: Sequence[Message]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_json(
-    conversation: Conversation, tree: Sequence[Message], ratings: Mapping[str, int]
-) -> str:
+def as_json(conversation: Conversation, tree: Sequence[Message], ratings: Mapping[str, int]) -> str:
     """All of it: each message names its parent, and with it the branches."""
     messages: list[dict[str, Any]] = []
     for message in tree:

@@ -6,7 +6,8 @@ from typing import Any
 
 from groundup.app.answers import Answers
 from groundup.app.markdown import render
-from groundup.app.store.conversations import Conversation
+from groundup.app.model_choice import short_name
+from groundup.app.store.conversations import Conversation, NotFoundError
 from groundup.app.store.messages import Message
 from groundup.app.store.store import Store
 
@@ -45,6 +46,17 @@ class ConversationWindow:
     def streaming(self) -> bool:
         """Whether its last message is being written."""
         return self.head is not None and self._answers.progress(self.head.id) is not None
+
+    def message(self, id: str) -> Message:
+        """One of those that are shown.
+
+        Raises:
+            NotFoundError: it is not among them (any more).
+        """
+        for message in self.path:
+            if message.id == id:
+                return message
+        raise NotFoundError("this message is not shown any more: load the page anew")
 
     async def read(self) -> Difference:
         """Read it anew.
@@ -105,7 +117,7 @@ class ConversationWindow:
         return row | {
             "blocks": [render(message.content)] if message.content else [],
             "error": message.error,
-            "model": message.model,
+            "model": short_name(message.model),
             "tokens": message.tokens,
             "seconds": message.seconds,
             "rating": self.ratings.get(message.id, 0),

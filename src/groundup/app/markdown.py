@@ -60,7 +60,8 @@ class GrowingMarkdown:
             return 0
         first = max(0, len(self.blocks) - 1)
         tail = text[self._open :]
-        markdown, env = _markdown(), {}
+        markdown = _markdown()
+        env: EnvType = {}
         tokens = markdown.parse(tail, env)
         # The nesting after each token: a block ends where it is back at nothing.
         depths = accumulate(token.nesting for token in tokens)

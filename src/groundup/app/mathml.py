@@ -1,8 +1,8 @@
 """Formulas in LaTeX as MathML, which browsers set by themselves.
 
-latex2mathml reads LaTeX, but what it writes cannot be shown as it is: ``\\text{<script>}`` comes out
-as an element and ``\\href`` with any address. So its tree is written anew here, of known elements and
-attributes alone.
+latex2mathml reads LaTeX, but what it writes cannot be shown as it is: ``\\text{<script>}`` comes
+out as an element, and ``\\href`` with any address. So its tree is written anew here, of known
+elements and attributes alone.
 """
 
 import re
@@ -14,16 +14,20 @@ from latex2mathml.converter import convert_to_element
 __all__ = ["mathml"]
 
 LONGEST = 4_000  # characters; what is longer is shown as it was written
-ELEMENTS = frozenset(
-    "math menclose mfrac mi mn mo mover mpadded mphantom mroot mrow ms mspace msqrt mstyle msub "
-    "msubsup msup mtable mtd mtext mtr munder munderover".split()
-)
-ATTRIBUTES = frozenset(
-    "accent accentunder columnalign columnlines columnspacing depth display displaystyle fence form "
-    "height largeop linebreak linethickness lspace mathcolor mathsize mathvariant maxsize minsize "
-    "movablelimits notation rowlines rowspacing rspace scriptlevel separator stretchy symmetric "
-    "voffset width".split()
-)
+# fmt: off
+ELEMENTS = frozenset((
+    "math", "menclose", "mfrac", "mi", "mn", "mo", "mover", "mpadded", "mphantom", "mroot", "mrow",
+    "ms", "mspace", "msqrt", "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr",
+    "munder", "munderover",
+))
+ATTRIBUTES = frozenset((
+    "accent", "accentunder", "columnalign", "columnlines", "columnspacing", "depth", "display",
+    "displaystyle", "fence", "form", "height", "largeop", "linebreak", "linethickness", "lspace",
+    "mathcolor", "mathsize", "mathvariant", "maxsize", "minsize", "movablelimits", "notation",
+    "rowlines", "rowspacing", "rspace", "scriptlevel", "separator", "stretchy", "symmetric",
+    "voffset", "width",
+))
+# fmt: on
 VALUE = re.compile(r"[\w .#%+-]*", re.ASCII)  # neither url(...) nor anything with a scheme
 
 
@@ -36,7 +40,9 @@ def mathml(latex: str, *, display: bool = False) -> str:
     if len(latex) <= LONGEST:
         try:
             return _written(convert_to_element(latex, display="block" if display else "inline"))
-        except Exception:  # the reader fails in many ways on what is not LaTeX, IndexError among them
+        except (
+            Exception
+        ):  # the reader fails in many ways on what is not LaTeX, IndexError among them
             pass
     return f"<code>{escape(latex)}</code>"
 

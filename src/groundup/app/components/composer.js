@@ -54,6 +54,12 @@ export default {
       this.focus();
     },
 
+    write(text) {
+      this.text = text;
+      this.onInput();
+      this.focus();
+    },
+
     focus() {
       this.$refs.area.focus();
     },

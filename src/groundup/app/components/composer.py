@@ -23,6 +23,10 @@ class Composer(Element, component="composer.js"):
             self._props.update(new)
             self.update()
 
+    def write(self, text: str) -> None:
+        """Put a text into the box; it is not sent."""
+        self.run_method("write", text)
+
     def sent(self) -> None:
         """The message is kept: the box is emptied."""
         self.run_method("sent")

@@ -34,9 +34,9 @@ export default {
                     :aria-expanded="menu === group.key" :aria-label="'Folder ' + group.name + ': more'"
                     @click="toggle(group.key)" v-html="icons.more"></button>
           </div>
-          <div v-if="menu === group.key" class="chats-menu card" role="menu" @keydown="inMenu">
+          <div v-if="menu === group.key" class="chats-menu menu" role="menu" @keydown="inMenu">
             <button type="button" role="menuitem" @click="renameFolder(group.folder)">Rename folder</button>
-            <button type="button" role="menuitem" class="bad" @click="deleteFolder(group.folder)">Delete folder</button>
+            <button type="button" role="menuitem" class="danger" @click="deleteFolder(group.folder)">Delete folder</button>
           </div>
           <ul v-if="!closed[group.key]">
             <li v-for="chat in group.items" :key="chat.id" class="chats-item" :class="{ selected: chat.id === selected }">
@@ -54,7 +54,7 @@ export default {
                 <button type="button" class="icon-button chats-more" aria-haspopup="menu"
                         :aria-expanded="menu === chat.id" :aria-label="chat.title + ': more'"
                         @click="toggle(chat.id)" v-html="icons.more"></button>
-                <div v-if="menu === chat.id" class="chats-menu card" role="menu" @keydown="inMenu">
+                <div v-if="menu === chat.id" class="chats-menu menu" role="menu" @keydown="inMenu">
                   <button type="button" role="menuitem" @click="beginRename(chat)">Rename</button>
                   <template v-if="folders.length">
                     <button v-for="folder in folders.filter((f) => f.id !== chat.folder)" :key="folder.id" type="button"
@@ -63,7 +63,7 @@ export default {
                   </template>
                   <button type="button" role="menuitem" @click="exportAs(chat, 'markdown')">Export as Markdown</button>
                   <button type="button" role="menuitem" @click="exportAs(chat, 'json')">Export as JSON</button>
-                  <button type="button" role="menuitem" class="bad" @click="askDelete(chat)">Delete</button>
+                  <button type="button" role="menuitem" class="danger" @click="askDelete(chat)">Delete</button>
                 </div>
               </template>
             </li>

@@ -319,7 +319,10 @@ export default {
       const scroller = this.$refs.scroller;
       let above = 0; // by how much what is above the view has grown
       for (const entry of entries) {
-        if (entry.target === scroller) continue;
+        if (entry.target === scroller) {
+          this.draw();
+          continue;
+        }
         if (!entry.target.isConnected) {
           this.sizes.unobserve(entry.target);
           continue;

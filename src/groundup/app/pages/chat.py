@@ -1,6 +1,7 @@
 """The page of conversations: what its pieces show, and what becomes of what they say."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, ParamSpec
@@ -19,6 +20,7 @@ from groundup.app.conversation_export import as_json, as_markdown, file_name
 from groundup.app.conversation_title import title_of
 from groundup.app.conversation_window import ConversationWindow
 from groundup.app.element import svg, tag
+from groundup.app.model_choice import local_models, short_name
 from groundup.app.page import Page
 from groundup.app.sampling_options import checked_sampling
 from groundup.app.store.conversations import Conversation, Folder, NotFoundError
@@ -26,7 +28,6 @@ from groundup.app.toast import toast
 from groundup.app.visitor import Visitor
 from groundup.course.swap import find_swaps
 from groundup.errors import GroundupError
-from groundup.models.fetch import PACKAGED_MODELS, is_fetched
 
 __all__ = ["PAGE"]
 
@@ -84,6 +85,7 @@ class ChatPage:
         self.model, self.system = self.app.model, ""  # of such a one
         self.sampling: dict[str, float] = {}
         self.listed = LISTED
+        self.offered: list[str] = []  # models
         self.end_listening: Callable[[], None] = lambda: None
         self.reading = asyncio.Lock()
         self.stale: set[str] = set()  # what is to be read anew: "path", "list"
@@ -114,10 +116,13 @@ class ChatPage:
                 with tag("div", "path-card card"):
                     tag("p", "muted", "What an answer runs through, and whose code it is.")
                     self.path_rows = tag("ol")
+                    self.path_problems = tag("p", "path-problems")
             tag("label", "visually-hidden", "Model", for_="chat-model")
             self.models = tag("select", "chat-models input", id="chat-model")
             self.models.on(
-                "change", self.choose_model, js_handler="(event) => emit({model: event.target.value})"
+                "change",
+                self.choose_model,
+                js_handler="(event) => emit({model: event.target.value})",
             )
             with tag("button", "icon-button", type="button", aria_label="Keyboard") as button:
                 svg("keyboard")
@@ -183,7 +188,7 @@ class ChatPage:
                 await window.read()
             self.end_listening()
             if window is not None:
-                # From here to the rows nothing is missed: whatever happens meanwhile marks it stale.
+                # Nothing is missed from here on: what happens meanwhile marks it as stale.
                 changes = self.app.answers.changes
                 self.end_listening = changes.listen(window.conversation.id, self.on_change)
             self.window = window
@@ -212,16 +217,18 @@ class ChatPage:
         sampling = window.conversation.sampling if window else self.sampling
         self.options.show(system, sampling, len(window.ratings) if window else 0)
         self.show_models(model)
-        self.client.run_javascript(f"document.title = {title!r} + ' · groundup'")
+        shown = json.dumps(f"{title if window else PAGE.title} · groundup")
+        self.client.run_javascript(f"document.title = {shown}")
 
     def show_models(self, chosen: str) -> None:
-        names = list(dict.fromkeys([self.app.model, *fetched_models(), chosen]))
-        self.models.clear()
-        with self.models:
-            for name in names:
-                option = tag("option", "", short_name(name), value=name)
-                if name == chosen:
-                    option.props["selected"] = True
+        names = list(dict.fromkeys([*local_models(self.app.model), chosen]))
+        if names != self.offered:
+            self.offered = names
+            self.models.clear()
+            with self.models:
+                for name in names:
+                    tag("option", "", short_name(name), value=name)
+        self.models.props["value"] = chosen
         state, reason = self.app.models.state(chosen), self.app.models.reason(chosen)
         failed = state == "failed" or (state == "starting" and reason)
         self.state.set_text(f"{short_name(chosen)}: {reason}" if failed else "")
@@ -230,9 +237,13 @@ class ChatPage:
 
     async def show_path(self) -> None:
         """Show which parts of the answer's path are the learner's."""
-        swaps = await asyncio.to_thread(find_swaps, self.app.workspace)
-        own = own_parts([part.id for part in swaps.parts])
+        try:
+            swaps = await asyncio.to_thread(lambda: find_swaps(self.app.workspace))
+            own, problems = own_parts([part.id for part in swaps.parts]), swaps.problems
+        except GroundupError as error:  # a broken workspace; the reference serves
+            own, problems = [], [str(error)]
         self.path_count.set_text(f"{len(own)} of {len(ANSWER_PATH)} yours")
+        self.path_problems.set_text(" ".join(problems))
         self.path_rows.clear()
         with self.path_rows:
             for part, work in ANSWER_PATH.items():
@@ -385,7 +396,7 @@ class ChatPage:
 
     @told
     async def on_open(self, given: dict[str, Any]) -> None:
-        self.root.classes(remove="list-toggled-narrow")
+        self.root.classes(remove="list-shown")
         await self.show(str(given.get("id") or ""), push=not given.get("back"))
         self.composer.focus()
 
@@ -489,7 +500,8 @@ class ChatPage:
     # --- the frame
 
     def toggle_list(self) -> None:
-        self.root.classes(toggle="list-toggled")
+        # A wide page has the conversations until they are hidden; a narrow one shows them over it.
+        self.root.classes(toggle="list-hidden list-shown")
 
     def toggle_options(self) -> None:
         self.root.classes(toggle="options-open")
@@ -514,16 +526,6 @@ class ChatPage:
             "options": self.toggle_options,
         }
         actions[action]()
-
-
-def short_name(model: str) -> str:
-    """What a model is called where there is little room: a file's name without its end."""
-    return model.rstrip("/").rpartition("/")[2].removesuffix(".gguf")
-
-
-def fetched_models() -> list[str]:
-    """The packaged models that are here."""
-    return [name for name in PACKAGED_MODELS if is_fetched(name)]
 
 
 async def build(visitor: Visitor) -> None:
