@@ -23,7 +23,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Iterator[
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open, asyncio runs nothing else in this process
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
