@@ -7,6 +7,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from groundup.cli import main
 from groundup.course.parts.table import PARTS
 from groundup.course.workspace import Workspace
 
@@ -177,6 +178,7 @@ def test_without_a_workspace_every_command_says_so_and_writes_nothing(
 ) -> None:
     for command in (
         "next",
+        "plan",
         "status",
         "start attention",
         "check",
@@ -190,6 +192,49 @@ def test_without_a_workspace_every_command_says_so_and_writes_nothing(
         assert f"GROUNDUP_WORKSPACE names {tmp_path / 'here'}, which is not a workspace" in said
     assert list((tmp_path / "here").iterdir()) == []
     assert [path.name for path in own_home.iterdir()] == ["models"]
+
+
+def test_a_plan_is_set_shown_and_written_as_a_calendar(
+    run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    assert "there is no plan yet: begin with `groundup plan --start today`" in one_line(run("plan"))
+    shown = run("plan", "--start", "today", "--hours", "2", "--weekend-hours", "2").stdout
+    assert "week-1-theory" in shown or "week-1-project" in shown
+    settings = ("--rest", "sun", "--rest", "saturday", "--at", "19:30", "--start", "2200-01-06")
+    assert "nothing is planned" in run("plan", *settings).stdout
+    assert "week-1-theory is done" in run("plan", "--done", "week-1-theory").stdout
+    file = tmp_path / "plan.ics"
+    assert f"sessions to {file}" in run("plan", "--ics", str(file)).stdout
+    calendar = file.read_bytes().decode()
+    assert calendar.startswith("BEGIN:VCALENDAR\r\n")
+    assert "DTSTART:22000106T193000\r\n" in calendar
+    assert "DTSTART:22000111" not in calendar  # a Saturday
+    assert "UID:week-1-theory-1@groundup" not in calendar
+    assert kinds(workspace) == ["init", "schedule", "schedule", "task"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--start soon", "'soon' is not a date: write it as 2026-01-31, or today"),
+        ("--hours 1.1", "a weekday of 1.1 hours cannot be planned"),
+        ("--rest someday", "'someday' is not a day of the week"),
+        ("--rest s", "'s' is not a day of the week"),
+        ("--at noon", "'noon' is not a time: write it as in 19:30, or none"),
+        ("--done week-1-theori", "did you mean 'week-1-theory'?"),
+        ("--done rotary", "rotary is a part, so it is done when its checks pass"),
+        ("--start today --ics no/such/folder.ics", "cannot write no/such/folder.ics"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_one_line(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], arguments: str, expected: str
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        main(["plan", *arguments.split()])
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert expected in said.err
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("week", ["0", "27", "-1"])

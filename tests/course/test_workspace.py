@@ -56,11 +56,21 @@ def test_a_line_that_was_cut_off_is_skipped_and_the_next_is_whole(
     assert [e.get("part") for e in read_events(file)] == [None, "ö"]
 
 
-def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hello",
+        "[]",
+        '{"event": "init"}',
+        '{"event": "init", "time": "yesterday"}',
+        '{"event": "hint", "time": "2026-01-05T09:00:00+00:00", "part": "rotary"}',
+    ],
+)
+def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "events.jsonl"
     append_event(file, "init", version="1")
     with file.open("a") as lines:
-        lines.write("hello\n")
+        lines.write(f"{line}\n")
     append_event(file, "start", part="x")
     with pytest.raises(GroundupError, match=r"events.jsonl is damaged at line 2: mend or remove"):
         read_events(file)

@@ -1,15 +1,14 @@
 """The commands of a learner: choose a part, build it, check it, run on it."""
 
-import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from groundup.cli.plan import show_plan
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ MaybePartName = Annotated[
 ]
 LESSON_COLUMNS = 90  # longer lines are hard to read
 WATCH_SECONDS = 0.1  # between two looks at a file
-BENCH_SECONDS = 120.0  # limit of a speed comparison
 
 
 def init(
@@ -40,32 +38,28 @@ def init(
     typer.echo(f"Your workspace is {workspace.root}\nNext: groundup next")
 
 
-def next_part() -> None:
+def show_next_part() -> None:
     """Show what to build next."""
-    from groundup.course.progress import progress
+    from groundup.course.progress import next_part, progress
     from groundup.course.roadmap import load_roadmap
 
     workspace = _workspace()
     states = progress(workspace)
-    for week in load_roadmap():
-        for planned in week.parts:
-            state = states.get(planned.id)
-            if state is None or state.ever_passed:
-                continue
-            part = state.part
-            typer.echo(f"{part.id}: {part.summary} (week {week.number}, {part.minutes} minutes)")
-            unmet = [need for need in part.needs if not states[need].ever_passed]
-            if unmet:
-                typer.echo(f"It builds on {', '.join(unmet)}, which you have not passed yet.")
-            file = workspace.file(part)
-            began = file.is_file()
-            typer.echo(
-                f"Go on in {file}, then: groundup check {part.id}"
-                if began
-                else f"Begin: groundup start {part.id}"
-            )
-            return
-    typer.echo("You have passed every part that the library has. groundup roadmap shows the rest.")
+    found = next_part(load_roadmap(), states)
+    if found is None:
+        typer.echo("You have passed every part that the library has. groundup roadmap shows more.")
+        return
+    week, part = found[0], found[1].part
+    typer.echo(f"{part.id}: {part.summary} (week {week.number}, {part.minutes} minutes)")
+    unmet = [need for need in part.needs if not states[need].ever_passed]
+    if unmet:
+        typer.echo(f"It builds on {', '.join(unmet)}, which you have not passed yet.")
+    file = workspace.file(part)
+    typer.echo(
+        f"Go on in {file}, then: groundup check {part.id}"
+        if file.is_file()
+        else f"Begin: groundup start {part.id}"
+    )
 
 
 def start(part: PartName) -> None:
@@ -142,15 +136,13 @@ def hint(part: MaybePartName = None) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from groundup.course.progress import progress
+    from groundup.course.help import hints, show_next_hint
 
     workspace = _workspace()
     chosen = _chosen(workspace, part)
-    levels = (chosen.folder / "hints.md").read_text("utf-8").split("## ")[1:]
-    level = min(progress(workspace)[chosen.id].hints + 1, len(levels))
-    Console().print(Markdown(f"## Hint {levels[level - 1]}"))
-    workspace.log("hint", part=chosen.id, level=level)
-    if level == len(levels):
+    level, text = show_next_hint(workspace, chosen)
+    Console().print(Markdown(f"## Hint {text}"))
+    if level == len(hints(chosen)):
         typer.echo(f"\nThis was the last hint. groundup solution {chosen.id} shows the reference.")
 
 
@@ -162,6 +154,7 @@ def solution(
     from rich.console import Console
     from rich.syntax import Syntax
 
+    from groundup.course.help import show_solution
     from groundup.course.parts.table import part_named
 
     chosen = part_named(part)
@@ -171,8 +164,7 @@ def solution(
         typer.echo(question, nl=False, err=True)  # stdout is for the source alone
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise typer.Abort
-    workspace.log("solution", part=chosen.id)
-    source = chosen.reference.read_text("utf-8")
+    source = show_solution(workspace, chosen)
     if sys.stdout.isatty():
         Console().print(Syntax(source, "python", theme="ansi_dark", background_color="default"))
     else:
@@ -181,30 +173,21 @@ def solution(
 
 def swap(part: MaybePartName = None) -> None:
     """Put your part in the place of the library's: the app runs on it from now on."""
-    from groundup.course.progress import progress
+    from groundup.course.swap import swap_in
 
     workspace = _workspace()
     chosen = _chosen(workspace, part)
-    state = progress(workspace)[chosen.id]
-    if state.state != "passed":
-        raise GroundupError(
-            f"your {chosen.id} cannot be swapped in, its state is {state.state!r}: it has to pass "
-            f"`groundup check {chosen.id}` as it is now"
-        )
-    workspace.log("swap", part=chosen.id)
+    swap_in(workspace, chosen)
     typer.echo(f"groundup now runs on your {chosen.id}. Try it: groundup chat")
 
 
 def unswap(part: PartName) -> None:
     """Go back to the library's own part. Your file stays as it is."""
     from groundup.course.parts.table import part_named
-    from groundup.course.progress import progress
+    from groundup.course.swap import swap_out
 
     chosen = part_named(part)
-    workspace = _workspace()
-    if not progress(workspace)[chosen.id].swapped:
-        raise GroundupError(f"your {chosen.id} is not swapped in: there is nothing to undo")
-    workspace.log("unswap", part=chosen.id)
+    swap_out(_workspace(), chosen)
     typer.echo(f"groundup runs on its own {chosen.id} again")
 
 
@@ -303,46 +286,40 @@ def _chosen(workspace: "Workspace", name: str | None) -> "Part":
 def _check_once(workspace: "Workspace", part: "Part", file: Path, bench: bool) -> bool:
     from rich.console import Console
 
-    from groundup.course.grader.client import grade
-    from groundup.course.progress import checks_sha256, sha256
+    from groundup.course.check import Verdict
+    from groundup.course.check import check as results
 
     console = Console(highlight=False)
     console.print(f"[bold]{part.id}[/]  {file}", soft_wrap=True)
-    # Recorded is what was there before: a file saved while it is checked has not passed.
-    checked, checks = sha256(file), checks_sha256(part)
-    failed, count, shown = [], 0, ""
-    for result in grade(part, file, starting=lambda: console.print("[dim]starting the grader[/]")):
-        count += 1
-        if result.passed:
+    shown, verdict = "", None
+    for result in results(workspace, part, lambda: console.print("[dim]starting the grader[/]")):
+        if isinstance(result, Verdict):
+            verdict = result
+        elif result.passed:
             console.print(f"  [green]✓[/] {result.title}")
-            continue
-        failed.append(result.check)
-        console.print(f"  [red]✗[/] {result.title}")
-        if result.message == shown:
-            _print_indented(console, "the same", "dim")
         else:
-            shown = result.message
-            _print_indented(console, shown, "")
-        if result.printed:
-            _print_indented(console, f"your code printed:\n{result.printed.rstrip()}", "dim")
-        if result.status == "fatal":
-            console.print("    [dim]the other checks were not run[/]")
-    unchanged = file.is_file() and sha256(file) == checked
-    passed = count > 0 and not failed and unchanged
-    workspace.log("check", part=part.id, sha256=checked, checks_sha256=checks, passed=passed,
-                  failed=failed)  # fmt: skip
-    if not unchanged:
+            console.print(f"  [red]✗[/] {result.title}")
+            if result.message == shown:
+                _print_indented(console, "the same", "dim")
+            else:
+                shown = result.message
+                _print_indented(console, shown, "")
+            if result.printed:
+                _print_indented(console, f"your code printed:\n{result.printed.rstrip()}", "dim")
+            if result.status == "fatal":
+                console.print("    [dim]the other checks were not run[/]")
+    assert verdict is not None  # it is the last
+    if not verdict.unchanged:
         console.print(f"\n{file.name} was saved while it was checked: check it again")
-        return False
-    if failed:
-        counted = f"{count - len(failed)} of {count} checks passed"
+    elif verdict.failed:
+        counted = f"{verdict.count - len(verdict.failed)} of {verdict.count} checks passed"
         console.print(f"\n{counted}. A hint: groundup hint {part.id}", soft_wrap=True)
-        return False
-    advice = f"Run on it: groundup swap {part.id}"
-    console.print(f"\n[green]all {count} checks passed[/]. {advice}", soft_wrap=True)
-    if bench:
-        _show_speed(console, part, file)
-    return True
+    else:
+        advice = f"Run on it: groundup swap {part.id}"
+        console.print(f"\n[green]all {verdict.count} checks passed[/]. {advice}", soft_wrap=True)
+        if bench:
+            _show_speed(console, part, file)
+    return verdict.passed
 
 
 def _print_indented(console: "Console", text: str, style: str) -> None:
@@ -355,25 +332,15 @@ def _print_indented(console: "Console", text: str, style: str) -> None:
 def _show_speed(console: "Console", part: "Part", file: Path) -> None:
     from rich.table import Table
 
+    from groundup.course.speed import compare_speed
+
     with console.status("measuring"):
-        try:
-            run = subprocess.run(
-                [sys.executable, "-P", "-m", "groundup.course.grader.bench", part.id, str(file)],
-                capture_output=True,
-                text=True,
-                timeout=BENCH_SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            raise GroundupError(f"the comparison took more than {BENCH_SECONDS:g} s") from None
-    if run.returncode:
-        last = run.stderr.strip().rpartition("\n")[2]
-        raise GroundupError(f"the comparison failed: {last or f'exit status {run.returncode}'}")
-    measured: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    (n, double), yours, theirs = measured["sizes"], measured["yours"], measured["reference"]
+        speed = compare_speed(part, file)
+    yours, theirs = speed.yours, speed.reference
     table = Table("size", "yours", "reference", "ratio", box=None, pad_edge=False)
     for column in table.columns:
         column.justify = "right"
-    for size, mine, other in zip((n, double), yours, theirs, strict=True):
+    for size, mine, other in zip(speed.sizes, yours, theirs, strict=True):
         ratio = f"{mine / other:.2f}"
         table.add_row(f"{size:,}", f"{mine * 1e3:.3f} ms", f"{other * 1e3:.3f} ms", ratio)
     table.add_row("scaling", f"× {yours[1] / yours[0]:.1f}", f"× {theirs[1] / theirs[0]:.1f}")
@@ -382,8 +349,9 @@ def _show_speed(console: "Console", part: "Part", file: Path) -> None:
 
 course_commands: dict[str, Callable[..., None]] = {
     "roadmap": roadmap,
+    "plan": show_plan,
     "init": init,
-    "next": next_part,
+    "next": show_next_part,
     "start": start,
     "lesson": lesson,
     "check": check,

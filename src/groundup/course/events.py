@@ -16,6 +16,13 @@ __all__ = ["Event", "append_event", "read_events"]
 
 Event = dict[str, Any]  # "time" (ISO 8601, UTC), "event" (its kind), and what the kind needs
 
+NEEDS: dict[str, set[str]] = {
+    "check": {"part", "sha256", "checks_sha256", "passed"},
+    "hint": {"part", "level"},
+    "study": {"task", "minutes"},
+    "task": {"task", "done"},
+}
+
 
 def append_event(path: Path, kind: str, **facts: Any) -> None:
     """Write one event behind the others; on return it is on the disk."""
@@ -49,7 +56,18 @@ def read_events(path: Path) -> list[Event]:
             if line.startswith(b"{") and not line.endswith(b"}"):
                 continue
             event = None
-        if not isinstance(event, dict) or not {"event", "time"} <= set(event):
+        if not _sound(event):
             raise GroundupError(f"{path} is damaged at line {number}: mend or remove that line")
         events.append(event)
     return events
+
+
+def _sound(event: object) -> bool:
+    """Whether it has what those who read it rely on."""
+    if not isinstance(event, dict) or not {"event", "time"} <= set(event):
+        return False
+    try:
+        datetime.fromisoformat(event["time"])
+    except (TypeError, ValueError):
+        return False
+    return NEEDS.get(event["event"], set()) <= set(event)

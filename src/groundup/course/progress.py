@@ -1,14 +1,16 @@
 """Where a learner stands with each part, derived from the workspace's events and files."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from groundup.course.parts.table import PARTS, Part
+from groundup.course.roadmap import Week
 from groundup.course.workspace import Workspace
 
-__all__ = ["PartProgress", "State", "checks_sha256", "progress", "sha256"]
+__all__ = ["PartProgress", "State", "checks_sha256", "next_part", "progress", "sha256"]
 
 State = Literal[
     "not started", "started", "failing", "passed", "changed since it passed", "passed older checks"
@@ -69,6 +71,18 @@ def progress(workspace: Workspace) -> dict[str, PartProgress]:
             solution_seen=any(event["event"] == "solution" for event in own),
         )
     return found
+
+
+def next_part(
+    weeks: Iterable[Week], states: Mapping[str, PartProgress]
+) -> tuple[Week, PartProgress] | None:
+    """The first part of the roadmap that never passed, and its week; None when all have."""
+    for week in weeks:
+        for planned in week.parts:
+            state = states.get(planned.id)  # None: the library does not have it yet
+            if state is not None and not state.ever_passed:
+                return week, state
+    return None
 
 
 def _state(file: str | None, passes: set[str], older: set[str], checked: bool) -> State:

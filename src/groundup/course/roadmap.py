@@ -11,10 +11,13 @@ __all__ = [
     "Hours",
     "Reference",
     "RoadmapPart",
+    "SuccessMetric",
     "Week",
     "WeekProgress",
     "load_roadmap",
+    "load_success_metrics",
     "parse_roadmap",
+    "parse_success_metrics",
     "progress",
 ]
 
@@ -32,6 +35,8 @@ WEEK_KEYS: dict[str, type] = {
     "hours": dict,
 }
 HOURS_KEYS: dict[str, type] = {"theory": int, "coding": int, "project": int, "drills": int}
+ROADMAP_KEYS: dict[str, type] = {"months": list, "week": list}
+SUCCESS_KEYS: dict[str, type] = {"title": str, "measure": str, "target": int, "known": str}
 REFERENCE_KEYS: dict[str, type] = {"authors": str, "year": int, "title": str}
 REFERENCE_OPTIONAL: dict[str, type] = {"where": str, "id": str}
 
@@ -86,6 +91,16 @@ class Week:
 
 
 @dataclass(frozen=True)
+class SuccessMetric:
+    """One sign that the six months were worth it, in numbers."""
+
+    title: str
+    measure: str  # what is counted, by its name in `groundup.course.success`
+    target: int
+    known: str  # how it comes to be known
+
+
+@dataclass(frozen=True)
 class WeekProgress:
     """The ids of a week's parts in the roadmap's order; ``passed`` lies within ``available``."""
 
@@ -101,7 +116,31 @@ def load_roadmap() -> tuple[Week, ...]:
     Raises:
         ValueError: as `parse_roadmap`.
     """
-    return parse_roadmap((files(__package__) / "roadmap.toml").read_text(encoding="utf-8"))
+    return parse_roadmap(_text())
+
+
+def load_success_metrics() -> tuple[SuccessMetric, ...]:
+    """The measures of success in ``roadmap.toml``.
+
+    Raises:
+        ValueError: as `parse_success_metrics`.
+    """
+    return parse_success_metrics(_text())
+
+
+def _text() -> str:
+    return (files(__package__) / "roadmap.toml").read_text(encoding="utf-8")
+
+
+def parse_success_metrics(text: str) -> tuple[SuccessMetric, ...]:
+    """The measures of success of a roadmap in TOML.
+
+    Raises:
+        ValueError: a key is missing or unknown, or a value has the wrong type or is empty.
+    """
+    rows = tomllib.loads(text).get("success", [])
+    tables = (_table(raw, SUCCESS_KEYS, f"success {n}") for n, raw in enumerate(rows, start=1))
+    return tuple(SuccessMetric(**table) for table in tables)
 
 
 def parse_roadmap(text: str) -> tuple[Week, ...]:
@@ -112,7 +151,7 @@ def parse_roadmap(text: str) -> tuple[Week, ...]:
             or is empty, the weeks or months are not in order, hours are not positive, or a part's
             id is not kebab-case or is used twice.
     """
-    roadmap = _table(tomllib.loads(text), {"months": list, "week": list}, "the roadmap")
+    roadmap = _table(tomllib.loads(text), ROADMAP_KEYS, "the roadmap", {"success": list})
     months = _strings(roadmap["months"], "months")
     weeks = tuple(_week(raw, n, months) for n, raw in enumerate(roadmap["week"], start=1))
     if len(weeks) != WEEKS:

@@ -17,14 +17,41 @@ from types import ModuleType
 from groundup.course.parts.table import Part
 from groundup.course.progress import State, progress
 from groundup.course.workspace import Workspace
+from groundup.errors import GroundupError
 
-__all__ = ["Swaps", "find_swaps", "install_swaps"]
+__all__ = ["Swaps", "find_swaps", "install_swaps", "swap_in", "swap_out"]
 
 # Why a file that was swapped in does not serve, and which command mends that; by its state.
 WHY_NOT: dict[State, tuple[str, str]] = {
     "not started": ("is gone", "start"),
     "passed older checks": ("passed, but the checks have changed since", "check"),
 }
+
+
+def swap_in(workspace: Workspace, part: Part) -> None:
+    """Record that the learner's part is to serve, from the next start of whatever generates.
+
+    Raises:
+        GroundupError: its file has not passed as it is now.
+    """
+    state = progress(workspace)[part.id].state
+    if state != "passed":
+        raise GroundupError(
+            f"your {part.id} cannot be swapped in, its state is {state!r}: it has to pass "
+            f"`groundup check {part.id}` as it is now"
+        )
+    workspace.log("swap", part=part.id)
+
+
+def swap_out(workspace: Workspace, part: Part) -> None:
+    """Record that the library's own part is to serve again.
+
+    Raises:
+        GroundupError: the learner's is not swapped in.
+    """
+    if not progress(workspace)[part.id].swapped:
+        raise GroundupError(f"your {part.id} is not swapped in: there is nothing to undo")
+    workspace.log("unswap", part=part.id)
 
 
 class Swaps(MetaPathFinder):
