@@ -1,4 +1,4 @@
-"""The comparison of an operation with torch's: values, gradients, shapes, dtypes."""
+"""An operation against torch's, for arrays of every layout."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
+from groundup.course.grader.scratch_operation import assert_operation, expectation
 from groundup.scratch.tensor import Array, Tensor
 
 __all__ = ["LAYOUTS", "agree", "laid_out"]
@@ -37,27 +38,5 @@ def agree(
     *arrays: Array,
     rtol: float = 1e-9,
 ) -> None:
-    """Compare both in float64, for a random gradient of the result."""
-    mine = [Tensor(array, requires_grad=True) for array in arrays]
-    before = [array.copy() for array in arrays]
-    their = [torch.tensor(array.copy(), requires_grad=True) for array in arrays]
-    result, expected = ours(*mine), theirs(*their)
-    assert result.shape == tuple(expected.shape)
-    assert result.dtype == np.float64
-    close(result.data, expected.detach().numpy(), rtol)
-    gradient = np.random.default_rng(0).standard_normal(result.shape)
-    result.backward(gradient)
-    expected.backward(torch.from_numpy(gradient))
-    for tensor, other, old in zip(mine, their, before, strict=True):
-        assert other.grad is not None
-        assert tensor.grad is not None
-        assert tensor.grad.dtype == np.float64
-        close(tensor.grad, other.grad.numpy(), rtol)
-        assert (tensor.data == old).all(), "an input was changed"
-
-
-def close(actual: Array, expected: Array, rtol: float) -> None:
-    assert actual.shape == expected.shape
-    # Sums cancel: what is lost then is relative to the largest of what was summed.
-    scale = abs(expected).max(initial=1e-3)
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-3 * rtol * scale)
+    """Compare output and gradients in float64, shapes and dtypes with them."""
+    assert_operation(ours, expectation(theirs, *arrays), rtol=rtol)

@@ -184,8 +184,8 @@ def test_reshape_and_transpose(data: st.DataObject, seed: int, layout: str) -> N
     agree(lambda x: x.transpose(*axes), lambda x: x.permute(*axes), x)
     agree(lambda x: x.transpose(), lambda x: x.permute(*range(x.ndim)[::-1]), x)
     agree(lambda x: x.transpose(*axes).reshape(-1), lambda x: x.permute(*axes).reshape(-1), x)
-    negative = [axis - len(shape) for axis in axes]
-    agree(lambda x: x.transpose(*negative), lambda x: x.permute(*axes), x)
+    mixed = [axis - len(shape) if axis % 2 else axis for axis in axes]
+    agree(lambda x: x.transpose(*mixed), lambda x: x.permute(*axes), x)
 
 
 @pytest.mark.parametrize("pair", [(softmax, F.softmax), (log_softmax, F.log_softmax)])

@@ -44,6 +44,13 @@ def test_a_node_is_passed_only_when_all_that_use_it_were() -> None:
     assert gradient(a).tolist() == [4 * 3**3 + 2 * 2 * 3]
 
 
+def test_a_tensor_without_axes_has_an_array_for_its_gradient() -> None:
+    x = Tensor(np.float64(3.0), requires_grad=True)
+    for function in (lambda: x * x, lambda: x + x, lambda: (x * Tensor(np.ones(3))).sum()):
+        function().backward()
+        assert type(x.grad) is np.ndarray
+
+
 def test_gradients_add_up_over_calls_until_they_are_cleared() -> None:
     a = leaf(2.0)
     (a * a).backward()

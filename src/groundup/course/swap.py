@@ -109,7 +109,9 @@ class Swaps(MetaPathFinder):
         for name in guilty:
             self._give_up(name, error)
         if guilty:
-            rooms = ("groundup.tokenizers", "groundup.models", "groundup.engine")
+            rooms = tuple(
+                f"groundup.{room}" for room in ("scratch", "tokenizers", "models", "engine")
+            )
             for name in [name for name in sys.modules if name.startswith(rooms)]:
                 del sys.modules[name]
         return bool(guilty)

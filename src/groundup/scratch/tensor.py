@@ -121,14 +121,15 @@ class Tensor:
             if g is None:  # what uses it passed nothing on
                 continue
             if tensor.backward_function is None:
-                tensor.grad = g if tensor.grad is None else tensor.grad + g
+                tensor.grad = g if tensor.grad is None else np.asarray(tensor.grad + g)
                 continue
             for source, share in zip(tensor.inputs, tensor.backward_function(g), strict=True):
                 if share is None or not source.requires_grad:
                     continue
-                own = unbroadcast(share, source.shape).astype(source.dtype, copy=False)
+                # NumPy makes numbers of arrays without axes, which nobody could change in place.
+                own = np.asarray(unbroadcast(share, source.shape), source.dtype)
                 if id(source) in gradients:
-                    own = gradients[id(source)] + own
+                    own = np.asarray(gradients[id(source)] + own)
                 elif source.backward_function is None and (own is g or not _owns(own)):
                     own = own.copy()
                 gradients[id(source)] = own
@@ -262,7 +263,7 @@ class Tensor:
 
     def transpose(self, *axes: int) -> "Tensor":
         """The axes in another order: a permutation of 0, 1, …; without one, the reverse."""
-        order = axes or tuple(range(self.ndim))[::-1]
+        order = [axis % self.ndim for axis in axes or range(self.ndim)[::-1]]
         return record(
             self.data.transpose(order), (self,), lambda g: (g.transpose(np.argsort(order)),)
         )

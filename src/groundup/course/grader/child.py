@@ -103,7 +103,7 @@ def _limit(seconds: float) -> None:
 def _run_check(part_id: str, check: str, file: Path) -> CheckResult:
     part, checks = PARTS[part_id], load_checks(part_id)
     function: Callable[[ModuleType], None] = getattr(checks, check)
-    guard = Guard(part.module, part.reference, part.forbidden, checks)
+    guard = Guard(part, checks)
     tested = PartUnderTest(file, part.reference, guard)
     torch.default_generator.manual_seed(0)
     start = time.perf_counter()

@@ -6,6 +6,7 @@ functions that are taken hold of here, before any learner's code runs.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +27,14 @@ class CheckFailure(AssertionError):  # noqa: N818 (the code is wrong, and the ch
     """A check that failed; the message is for the learner."""
 
 
-def _float64(tensor: Tensor) -> NDArray[np.float64]:
+Values = Tensor | NDArray[Any]
+
+
+def _float64(values: Values) -> NDArray[np.float64]:
+    if isinstance(values, np.ndarray):
+        return _array(values, np.float64)
     with _no_function_mode(), _no_dispatch_mode():  # which learner's code may have switched on
-        array: NDArray[np.float64] = _numpy(_to(_detach(tensor), dtype=torch.float64, device="cpu"))
+        array: NDArray[np.float64] = _numpy(_to(_detach(values), dtype=torch.float64, device="cpu"))
     return array
 
 
@@ -43,9 +49,11 @@ def _close(
 
 
 def assert_close(
-    actual: object, expected: Tensor, *, rtol: float, atol: float, what: str = "the output"
+    actual: object, expected: Values, *, rtol: float, atol: float, what: str = "the output"
 ) -> None:
     """Fail unless ``actual`` is a tensor like ``expected``: shape, dtype and values.
+
+    Where ``expected`` is an array, ``actual`` has to be one.
 
     Args:
         actual: what the learner's code gave.
@@ -56,10 +64,11 @@ def assert_close(
     Raises:
         CheckFailure: naming the shape, the dtype, or the first differing index and both values.
     """
-    if type(actual) not in (Tensor, torch.nn.Parameter):
-        raise CheckFailure(f"{what} is {_kind(actual)}: expected a tensor of shape "
-                           f"{tuple(expected.shape)}")  # fmt: skip
-    assert isinstance(actual, Tensor)
+    array = isinstance(expected, np.ndarray)
+    if type(actual) not in ((np.ndarray,) if array else (Tensor, torch.nn.Parameter)):
+        wanted = f"{'an array' if array else 'a tensor'} of shape {tuple(expected.shape)}"
+        raise CheckFailure(f"{what} is {_kind(actual)}: expected {wanted}")
+    assert isinstance(actual, (Tensor, np.ndarray))
     if actual.shape != expected.shape:
         raise CheckFailure(
             f"{what} has shape {tuple(actual.shape)}: expected {tuple(expected.shape)}"
@@ -156,16 +165,16 @@ def assert_raises(
 
 
 @contextmanager
-def unchanged(**inputs: Tensor) -> Iterator[None]:
-    """Fail if the code inside changes one of these tensors.
+def unchanged(**inputs: Values) -> Iterator[None]:
+    """Fail if the code inside changes one of these tensors or arrays.
 
     Raises:
         CheckFailure: naming the input and the first index that changed.
     """
-    before = {name: _float64(tensor).copy() for name, tensor in inputs.items()}
+    before = {name: _float64(values).copy() for name, values in inputs.items()}
     yield
-    for name, tensor in inputs.items():
-        after = _float64(tensor)
+    for name, values in inputs.items():
+        after = _float64(values)
         if after.shape != before[name].shape:
             raise CheckFailure(f"the input {name} was changed: its shape is now {after.shape}")
         wrong = ~_close(after, before[name], rtol=0.0, atol=0.0)

@@ -23,10 +23,13 @@ import torch
 import torch.nn.functional as F
 
 from groundup.course.grader import compare
+from groundup.course.parts.table import Part
 
 __all__ = ["ForbiddenAct", "Guard", "dispatched"]
 
 COURSE = "groundup.course"
+# With these, a part that is to be written in NumPy would be a call.
+FRAMEWORKS = frozenset({"autograd", "jax", "scipy", "sklearn", "tensorflow", "torch"})
 
 # Audit events, each with what it tells. https://docs.python.org/3/library/audit_events.html
 REFUSED = {
@@ -58,13 +61,12 @@ class ForbiddenAct(BaseException):
 class Guard:
     """Installed in a checking process, which ends after its one check: nothing is undone."""
 
-    def __init__(
-        self, reference_module: str, reference: Path, forbidden: frozenset[str], checks: ModuleType
-    ) -> None:
+    def __init__(self, part: Part, checks: ModuleType) -> None:
         self.violations: list[str] = []
-        self._module = reference_module
-        self._reference = str(reference.resolve())
-        self._forbidden = forbidden
+        self._module = part.module
+        self._reference = str(part.reference.resolve())
+        self._forbidden = part.forbidden
+        self._frameworks = FRAMEWORKS if part.numpy_only else frozenset()
         self._fixed = (
             builtins, math, time, np, np.linalg, torch, torch.nn, F, torch.autograd, torch.linalg,
             torch.testing,
@@ -82,6 +84,7 @@ class Guard:
         sys.dont_write_bytecode = True  # an import may not look like a file that the code writes
         self._hide()
         self._take_operations_away()
+        self._take_frameworks_away()
         for module in self._fixed:
             module.__class__ = _fixed_by(self)
         sys.meta_path.insert(0, _Finder(self))
@@ -122,6 +125,10 @@ class Guard:
             )
         if name == COURSE or name.startswith(f"{COURSE}."):
             raise self.refuse(f"the code imports the grader, {name}: a part has no need to")
+        if (package := name.partition(".")[0]) in self._frameworks:
+            raise self.refuse(
+                f"the code imports {package}: this part is to be written with NumPy alone"
+            )
         if name.startswith("torch.") and name.rpartition(".")[2] in self._forbidden:
             raise self.operation(name.rpartition(".")[2])
 
@@ -158,6 +165,15 @@ class Guard:
             for name in dispatched(self._forbidden):
                 refusal = _refusal(self, name.partition(".")[0])
                 self._library.impl(name, refusal, "CPU")  # type: ignore[no-untyped-call]
+
+    def _take_frameworks_away(self) -> None:
+        """Forget that they were imported, so that importing them is seen.
+
+        What the check still does with torch goes on: it holds what it uses.
+        """
+        if self._frameworks:
+            for name in [n for n in sys.modules if n.partition(".")[0] in self._frameworks]:
+                del sys.modules[name]
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FunctionType, GenericAlias, ModuleType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from groundup.course.grader.compare import CheckFailure, unchanged
@@ -170,7 +172,9 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         named = dict(zip(names, args, strict=False)) | kwargs
-        tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+        tensors = {
+            name: held for name, value in named.items() if (held := _values(value)) is not None
+        }
         others = {
             name: (value, copy.deepcopy(value))
             for name, value in named.items()
@@ -184,3 +188,10 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return call
+
+
+def _values(argument: object) -> Tensor | NDArray[Any] | None:
+    """The tensor or array that an argument is, or that it holds as ``groundup.scratch`` does."""
+    if not isinstance(argument, (Tensor, np.ndarray)):
+        argument = getattr(argument, "data", None)
+    return argument if isinstance(argument, (Tensor, np.ndarray)) else None

@@ -30,6 +30,11 @@ class Part:
         return self.module.rpartition(".")[2]
 
     @property
+    def numpy_only(self) -> bool:
+        """Whether it is to be written without a framework: the grader refuses to import torch."""
+        return self.module.startswith("groundup.scratch.")
+
+    @property
     def folder(self) -> Path:
         """Where its lesson, checks, hints and mistakes lie."""
         return Path(__file__).parent / self.stem
@@ -47,6 +52,12 @@ class Part:
 PARTS: dict[str, Part] = {
     part.id: part
     for part in (
+        Part(
+            "autograd",
+            "groundup.scratch.tensor",
+            minutes=240,
+            summary="A tensor that records operations and differentiates them",
+        ),
         Part(
             "attention",
             "groundup.models.attention",
