@@ -21,7 +21,7 @@ def fused(words: Words, alphabet: int, size: int, least: int = 1) -> list[Merge]
 
 
 def naive(words: Words, alphabet: int, size: int) -> list[Merge]:
-    """Counts anew for each merge; where no two merges spell the same, this is the definition."""
+    """The definition: all pairs are counted anew for each merge."""
     texts = [list(text) for text, _ in words]
     merges: list[Merge] = []
     while alphabet + len(merges) < size:
@@ -50,39 +50,27 @@ def random_words(rng: random.Random, letters: int) -> Words:
     ]
 
 
-def spells_twice(merges: list[Merge], alphabet: int) -> bool:
-    spelled = {symbol: (symbol,) for symbol in range(alphabet)}
-    for left, right, joined in merges:
-        spelled[joined] = spelled[left] + spelled[right]  # type: ignore[assignment]
-    return len(set(spelled.values())) < len(spelled)
-
-
 def test_equals_counting_anew_for_each_merge() -> None:
-    rng, compared = random.Random(1), 0
+    rng = random.Random(1)
     for _ in range(300):
         letters = rng.randint(1, 6)
         words, size = random_words(rng, letters), letters + rng.randint(0, 12)
-        expected = naive(words, letters, size)
-        if not spells_twice(expected, letters):
-            assert train_byte_pairs(words, letters, size) == expected
-            compared += len(expected) > 3
-    assert compared > 50
+        assert train_byte_pairs(words, letters, size) == naive(words, letters, size)
 
 
 def test_the_compiled_one_equals_the_readable_one() -> None:
-    rng, again = random.Random(2), 0
+    rng = random.Random(2)
     for _ in range(300):
         letters, least = rng.randint(1, 4), rng.randint(1, 3)
         words, size = random_words(rng, letters), letters + rng.randint(0, 40)
         expected = train_byte_pairs(words, letters, size, least)
         assert fused(words, letters, size, least) == expected
-        again += len({merge[2] for merge in expected}) < len(expected)
-    assert again > 20  # two pairs that spell the same
 
 
 @pytest.mark.parametrize("train", [train_byte_pairs, fused])
 def test_nothing_to_join(train: type[object]) -> None:
-    for words in ([], [([], 3)], [([0], 3), ([1], 1)]):
+    corpora: list[Words] = [[], [([], 3)], [([0], 3), ([1], 1)]]
+    for words in corpora:
         assert train(words, 2, 10) == []  # type: ignore[call-arg]
     assert train([([0, 1], 1)], 2, 2) == []  # type: ignore[call-arg]
 

@@ -23,7 +23,7 @@ def train_byte_pairs(
     Arguments:
         words: (symbols, count) of each different word; symbols are 0 to ``alphabet - 1``, and pairs
             do not reach over a word's end. Not changed.
-        alphabet: how many symbols there are at first; new ones take the numbers from there on.
+        alphabet: how many symbols there are at first.
         size: stop when there are so many symbols.
         least: stop when the most frequent pair is found less often.
 
@@ -31,11 +31,7 @@ def train_byte_pairs(
     ``a a a`` it stands at two places, and only the first is joined. Of pairs with equal counts the
     one with the smaller left symbol, then the smaller right one, comes first.
 
-    Two different pairs may spell the same, as ``ab c`` and ``a bc`` do. The second then becomes the
-    symbol that the first became, and there is none new; so a pair may come up that was joined
-    before. Its count then goes on from the one that it had when it was joined.
-
-    Returns: the merges in order; a pair that came up again stands there again.
+    Returns: the merges in order; merge i makes the symbol ``alphabet + i``.
     Time: a merge looks only at the words in which its pair stands.
     Example: for ``aab`` twice and ``ab`` once, with a = 0 and b = 1, of size 4:
     ``train_byte_pairs([([0, 0, 1], 2), ([0, 1], 1)], 2, 4) == [(0, 1, 2), (0, 2, 3)]``.
@@ -51,10 +47,8 @@ def train_byte_pairs(
             found_in[pair].add(index)
     queue = [(-count, *pair) for pair, count in pair_counts.items()]
     heapify(queue)
-    spellings: list[tuple[int, ...]] = [(symbol,) for symbol in range(alphabet)]
-    known = {spelling: symbol for symbol, spelling in enumerate(spellings)}
     merges: list[Merge] = []
-    while queue and len(spellings) < size:
+    while queue and alphabet + len(merges) < size:
         negative, left, right = heappop(queue)
         pair = (left, right)
         if not found_in[pair]:
@@ -64,10 +58,7 @@ def train_byte_pairs(
             continue
         if pair_counts[pair] < max(least, 1):
             break
-        spelling = spellings[left] + spellings[right]
-        joined = known.setdefault(spelling, len(spellings))
-        if joined == len(spellings):
-            spellings.append(spelling)
+        joined = alphabet + len(merges)
         merges.append((left, right, joined))
         created: set[tuple[int, int]] = set()
         for index in found_in.pop(pair):

@@ -81,25 +81,17 @@ def _train(
     symbols: Any, ends: Any, counts: Any, alphabet: int, size: int, least: int, state: Any
 ) -> Any:
     lengths = ends[1:] - ends[:-1]
-    n_pairs, n_entries, n_merges, n_symbols = 0, 0, 0, alphabet
+    n_pairs, n_entries, n_merges = 0, 0, 0
     slots = np.full(1 << 16, -1, np.int32)
     keys = np.empty(1 << 15, np.int64)  # left << 32 | right
     pairs = np.empty((1 << 15, 3), np.int64)  # count, first entry or -1, merge that last added one
     entries = np.empty((1 << 16, 2), np.int64)  # word, next entry or -1
-    merges = np.empty((1 << 10, 3), np.int64)
-    # The spelling of each symbol, in symbols of the alphabet, and a hash table of them.
-    spelled_ends = np.arange(size + 2)
-    spelled = np.empty(2 * size + 16, np.int32)
-    spelled[:alphabet] = np.arange(alphabet)
-    hashed = 1
-    while hashed < 2 * size:
-        hashed *= 2
-    spellings = np.full(hashed, -1, np.int32)
+    merges = np.empty((max(size - alphabet, 0), 3), np.int64)
     created = np.empty(1 << 10, np.int64)
     queue = [(np.int64(0), np.int64(0)) for _ in range(0)]
 
     # Round -1 counts all pairs; each other one takes a pair from the queue and joins it.
-    current, head, joined, left, right = -1, -1, -1, -1, -1
+    current, head, joined, left, right = -1, -1, alphabet - 1, -1, -1
     while True:
         n_created = 0
         word = -1
@@ -184,9 +176,9 @@ def _train(
         if current < 0:
             heapify(queue)
 
-        state[0] = n_symbols
+        state[0] = alphabet + n_merges
         found = -1
-        while len(queue) and n_symbols < size and state[1] == 0:
+        while len(queue) and joined + 1 < size and state[1] == 0:
             negative, key = heappop(queue)
             index = slots[_slot(slots, keys, key)]
             if pairs[index, 1] < 0:
@@ -203,34 +195,7 @@ def _train(
         head = pairs[found, 1]
         pairs[found, 1] = -1
 
-        # The symbol of this spelling, where another pair gave it already.
-        start = spelled_ends[n_symbols]
-        size_left = spelled_ends[left + 1] - spelled_ends[left]
-        end = start + size_left + spelled_ends[right + 1] - spelled_ends[right]
-        while end > len(spelled):
-            spelled = _larger(spelled)
-        spelled[start : start + size_left] = spelled[spelled_ends[left] : spelled_ends[left + 1]]
-        spelled[start + size_left : end] = spelled[spelled_ends[right] : spelled_ends[right + 1]]
-        value = np.uint64(end - start)
-        for i in range(start, end):
-            value = (value ^ np.uint64(spelled[i])) * MULTIPLIER
-            value ^= value >> np.uint64(29)
-        slot = np.int64(value & np.uint64(len(spellings) - 1))
-        joined = -1
-        while spellings[slot] >= 0 and joined < 0:
-            other = spellings[slot]
-            if spelled_ends[other + 1] - spelled_ends[other] == end - start and np.array_equal(
-                spelled[spelled_ends[other] : spelled_ends[other + 1]], spelled[start:end]
-            ):
-                joined = other
-            slot = (slot + 1) & (len(spellings) - 1)
-        if joined < 0:
-            joined = n_symbols
-            spellings[slot] = joined
-            n_symbols += 1
-            spelled_ends[n_symbols] = end
-        if n_merges == len(merges):
-            merges = _larger(merges)
+        joined = alphabet + n_merges
         merges[n_merges, 0], merges[n_merges, 1], merges[n_merges, 2] = left, right, joined
         current = n_merges
         n_merges += 1
