@@ -1,5 +1,6 @@
 """What users chose, and the limits that admins set for all."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -24,7 +25,7 @@ def read_limits(store: Store) -> Limits:
     return msgspec.convert(store.server_settings.get("limits", {}), Limits)
 
 
-def put_limits(store: Store, values: dict[str, object]) -> Limits:
+def put_limits(store: Store, values: Mapping[str, object]) -> Limits:
     """Set limits; those that are not given are as they are at first.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Who a request is from. Without sign-in it is the user ``local``; with it, whoever the cookie says.
+"""Who a request is from: without sign-in the user ``local``; with it, whoever the cookie says.
 
 Both are middleware around all pages and their sockets, inside the shield, and put the user into the
 scope: a page asks ``request.user``, and has one.
