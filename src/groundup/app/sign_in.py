@@ -29,7 +29,7 @@ __all__ = ["COOKIE", "LiveSessions", "LocalUser", "SignIn", "sign_in_address"]
 
 COOKIE = "groundup_session"
 FORM_COOKIE = "groundup_form"
-PUBLIC = ("/theme/",)  # what the page of the sign-in itself needs
+PUBLIC = ("/theme/", "/favicon.ico")  # what the page of the sign-in itself needs
 LARGEST_FORM = 16 << 10  # bytes
 TRUSTED = 5.0  # seconds until a session that was found is looked up again
 HASHING = 2  # passwords checked at a time: each takes 64 MiB
@@ -167,7 +167,8 @@ class SignIn:
         async with self._hashing:
             user = await asyncio.to_thread(user_with_password, self._store, name, password)
         if user is None:
-            return sign_in_page(request, "The name or the password is wrong.", 403, name)
+            # A page as any other for browsers: they would complain of a 403 in their console.
+            return sign_in_page(request, "The name or the password is wrong.", 200, name)
         self._attempts.give_back(name, address)
         agent = request.headers.get("user-agent", "")
         token = await asyncio.to_thread(self._store.sessions.start, user.id, agent)

@@ -46,7 +46,7 @@ def test_one_signs_in_and_comes_back_where_one_wanted(
     shared_site: tuple[Site, Store], page: Page
 ) -> None:
     site, _ = shared_site
-    page.goto(f"{site.url}/settings?from=here")
+    page.goto(f"{site.url}/chat?from=here")
     expect(page).to_have_title("Sign in · groundup")
     expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.type("ada")
@@ -58,7 +58,7 @@ def test_one_signs_in_and_comes_back_where_one_wanted(
     expect(page.get_by_label("Password")).to_be_focused()
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    expect(page).to_have_url(f"{site.url}/settings?from=here")
+    expect(page).to_have_url(f"{site.url}/chat?from=here")
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
 
 
