@@ -184,12 +184,9 @@ def test_the_chat_template_is_found(where: str, tmp_path: Path, trained: Train) 
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"model": {"type": "WordLevel", "vocab": {}}}, "the model .* is 'WordLevel', expected"),
+        ({"model": {"type": "WordPiece", "vocab": {}}}, "the model .* is 'WordPiece', expected"),
         ({"decoder": {"type": "Metaspace"}}, "the decoder .* is 'Metaspace', expected"),
-        (
-            {"normalizer": {"type": "Nmt"}},
-            "the normalizer .*'Nmt'.* is not supported, expected",
-        ),
+        ({"normalizer": {"type": "NFKC"}}, "the normalizer .* is 'NFKC', expected 'NFC'"),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer .* is 'Whitespace', expected"),
         ({"pre_tokenizer": None}, "pre-tokenizer .* is None, expected 'ByteLevel'"),
         ({"post_processor": {"type": "RobertaProcessing"}}, "'RobertaProcessing'.*not supported"),
@@ -197,11 +194,11 @@ def test_the_chat_template_is_found(where: str, tmp_path: Path, trained: Train) 
             {
                 "post_processor": {
                     "type": "TemplateProcessing",
-                    "single": [{"Sequence": {"id": "A"}}, {"Sequence": {"id": "B"}}],
-                    "special_tokens": {},
+                    "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
+                    "special_tokens": {"</s>": {"ids": [1]}},
                 }
             },
-            "expected ByteLevel, BertProcessing, TemplateProcessing with one text",
+            "expected ByteLevel, TemplateProcessing with tokens before the text",
         ),
     ],
 )

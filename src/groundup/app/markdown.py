@@ -179,10 +179,14 @@ def math_inline(
 def math_inline_double(
     self: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType
 ) -> str:
-    return mathml(tokens[i].content.strip(), display=True)
+    return _displayed(tokens[i].content)
 
 
 def math_block(
     self: RendererHTML, tokens: Sequence[Token], i: int, options: OptionsDict, env: EnvType
 ) -> str:
-    return mathml(tokens[i].content.strip(), display=True) + "\n"
+    return _displayed(tokens[i].content) + "\n"
+
+
+def _displayed(latex: str) -> str:
+    return f'<span class="formula" tabindex="0">{mathml(latex.strip(), display=True)}</span>'

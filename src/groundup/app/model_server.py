@@ -245,7 +245,10 @@ class ModelServers:
 
 async def swapped_parts() -> dict[str, str]:
     """The learner's parts that are swapped in and pass: hashes by id."""
-    return await asyncio.to_thread(lambda: find_swaps(find_workspace()).hashes)
+    try:
+        return await asyncio.to_thread(lambda: find_swaps(find_workspace()).hashes)
+    except GroundupError:  # no workspace: what is started says so itself
+        return {}
 
 
 async def answering(base_url: str, key: str, process: asyncio.subprocess.Process) -> str | None:

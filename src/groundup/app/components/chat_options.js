@@ -22,7 +22,7 @@ export default {
         <span v-else class="muted options-help">{{ field.help }}</span>
         <input class="input" type="number" :id="'option-' + field.name" :min="field.low" :max="field.high"
                :step="field.whole ? 1 : 'any'" :value="sampling[field.name] ?? ''" placeholder="auto"
-               @change="set(field, $event.target.value); change()">
+               @input="set(field, $event.target.value)" @change="change">
       </div>
       <p v-if="problem" class="banner bad" role="alert">{{ problem }}</p>
       <div class="options-head"><h3>Feedback</h3></div>
@@ -39,7 +39,11 @@ export default {
     // --- called by the server
 
     setOptions(system, sampling, rated) {
-      Object.assign(this, { system, sampling, rated, problem: "" });
+      this.rated = rated;
+      const shown = JSON.stringify([system, sampling]);
+      if (shown === this.known) return; // what is being written here stays
+      this.known = shown;
+      Object.assign(this, { system, sampling, problem: "" });
     },
 
     refused(problem) {
@@ -64,6 +68,7 @@ export default {
 
     change() {
       this.problem = "";
+      this.known = JSON.stringify([this.system, this.sampling]);
       this.$emit("change", { system: this.system, sampling: this.sampling });
     },
   },
