@@ -1,0 +1,83 @@
+"""GPTQ: what rounding one weight costs, the weights that are not rounded yet make good."""
+
+import torch
+from torch import Tensor
+
+from groundup.quantization.grouped_int4 import GROUP, GroupedInt4, grid, grouped, round_to_grid
+
+__all__ = ["gptq"]
+
+DAMPING = 0.01  # of the Hessian's mean diagonal, added to it
+BLOCK = 128  # columns whose updates are put off to one product
+
+
+def gptq(
+    weight: Tensor, hessian: Tensor, *, group: int = GROUP, damping: float = DAMPING
+) -> GroupedInt4:
+    """Quantise a weight so that its outputs change little, not each weight by itself.
+
+    The outputs' squared error is ``trace(E H E.T)`` for an error E of the weight, where H is the
+    sum of ``x x.T`` over inputs x. Columns are rounded from left to right. By a column's rounding
+    error e, the columns to its right are changed by ``-e / U[i, i] * U[i, i:]``, where U is the
+    upper triangle of Cholesky's decomposition of the inverse of H: the change that makes the
+    outputs' error least.
+
+    A group's scale is chosen when its first column is reached, from the weights as they are then.
+
+    Args:
+        weight: (M, K).
+        hessian: (K, K), as `Calibration` sums it. Inputs that were always zero have zeros there;
+            their weights do not matter, and become zero.
+        group: columns that share a scale.
+        damping: share of the mean diagonal that is added to it: inputs that depend on each other
+            have no inverse.
+
+    Returns:
+        The quantised weight.
+
+    Raises:
+        ValueError: the shapes do not fit; K is not a multiple of the group; the Hessian holds NaN,
+            or is not one even when damped (then more calibration text, or more damping, helps).
+
+    Source: Frantar et al. 2022, "GPTQ", algorithm 1 and equations 2 and 3.
+    """
+    M, K = weight.shape
+    if hessian.shape != (K, K):
+        raise ValueError(f"the Hessian of a weight {(M, K)} is {(K, K)}, got {(*hessian.shape,)}")
+    grouped(weight, group)  # for its errors
+    w = weight.float().clone()
+    unused = hessian.diagonal() == 0
+    w[:, unused] = 0
+    upper = inverse_factor(hessian, unused, damping)
+    q = torch.empty(M, K, dtype=torch.uint8)
+    scales = torch.empty(M, K // group)
+    minima = torch.empty(M, K // group)
+    block = max(group, BLOCK // group * group)  # whole groups: a grid sees all updates before it
+    for start in range(0, K, block):
+        stop = min(start + block, K)
+        errors = torch.empty(M, stop - start)
+        for i in range(start, stop):
+            if i % group == 0:
+                scales[:, i // group], minima[:, i // group] = grid(w[:, i : i + group])
+            scale, minimum = scales[:, i // group], minima[:, i // group]
+            q[:, i] = round_to_grid(w[:, i], scale, minimum)
+            error = (w[:, i] - (q[:, i] * scale + minimum)) / upper[i, i]
+            w[:, i:stop] -= error[:, None] * upper[i, i:stop]
+            errors[:, i - start] = error
+        w[:, stop:] -= errors @ upper[start:stop, stop:]
+    return GroupedInt4(q, scales, minima)
+
+
+def inverse_factor(hessian: Tensor, unused: Tensor, damping: float) -> Tensor:
+    """U (K, K), upper triangular, with ``U.T @ U`` the inverse of the damped Hessian."""
+    h = hessian.double().clone()
+    h.diagonal()[unused] = 1
+    h.diagonal().add_(damping * h.diagonal().mean())
+    lower, failed = torch.linalg.cholesky_ex(h)
+    if failed or not lower.isfinite().all():
+        raise ValueError(
+            "the Hessian has no Cholesky decomposition: calibrate on more text, or raise damping "
+            f"(it is {damping})"
+        )
+    upper: Tensor = torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
+    return upper.float()

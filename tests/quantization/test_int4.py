@@ -1,0 +1,136 @@
+"""4-bit integers in groups, and the two ways to lose less by them."""
+
+import pytest
+import torch
+
+from groundup.models.dequantize import Q4_1, dequantize_q4_1
+from groundup.quantization.awq import awq_scale
+from groundup.quantization.calibration import calibrated
+from groundup.quantization.gptq import gptq
+from groundup.quantization.grouped_int4 import GroupedInt4, grid, round_to_grid
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def correlated(rows: int, columns: int, seed: int = 5) -> torch.Tensor:
+    """Inputs that depend on each other and differ in size, as a model's do."""
+    size = 10 ** normal(columns, seed=seed).clamp(-1.5, 1.5)
+    return (
+        normal(rows, columns // 3, seed=seed) @ normal(columns // 3, columns, seed=seed + 1) * size
+    )
+
+
+def test_a_group_is_rounded_to_its_own_levels() -> None:
+    weight = normal(6, 96)
+    quantised = GroupedInt4.of(weight)
+    error = (quantised.dequantize() - weight).abs().view(6, 3, 32)
+    # Half a step, and what float16 loses of the minimum.
+    assert (error <= quantised.scale[..., None] * 0.5 + 0.004).all()
+    assert quantised.q.view(6, 3, 32).amax(2).ge(14).all()
+
+
+def test_ggml_reads_it_as_q4_1() -> None:
+    quantised = GroupedInt4.of(normal(4, 64))
+    blocks = torch.zeros(8, dtype=torch.uint8).numpy().repeat(Q4_1.itemsize)[: 8 * Q4_1.itemsize]
+    blocks = blocks.view(Q4_1)
+    q = quantised.q.view(8, 32)
+    blocks["scale"] = quantised.scale.flatten().numpy()
+    blocks["minimum"] = quantised.minimum.flatten().numpy()
+    blocks["q"] = (q[:, :16] | q[:, 16:] << 4).numpy()
+    expected = torch.from_numpy(dequantize_q4_1(blocks)).view(4, 64)
+    assert torch.equal(quantised.dequantize(), expected)
+
+
+def brute_force(weight: torch.Tensor, hessian: torch.Tensor, group: int) -> torch.Tensor:
+    """Optimal brain quantisation, column by column, with an inverse made anew for each. Float64.
+
+    Frantar and Alistarh 2022, "Optimal brain compression", equation 7.
+    """
+    w, h = weight.double().clone(), hessian.double()
+    h = h + 0.01 * h.diagonal().mean() * torch.eye(len(h))
+    out = torch.empty_like(w)
+    for i in range(w.shape[1]):
+        if i % group == 0:
+            scale, minimum = (v.double() for v in grid(w[:, i : i + group].float()))
+        out[:, i] = round_to_grid(w[:, i], scale, minimum) * scale + minimum
+        inverse = torch.linalg.inv(h[i:, i:])
+        w[:, i:] -= ((w[:, i] - out[:, i]) / inverse[0, 0])[:, None] * inverse[0]
+    return out
+
+
+@pytest.mark.parametrize(("columns", "group"), [(64, 32), (96, 96), (288, 32), (160, 16)])
+def test_gptq_is_optimal_brain_quantisation(columns: int, group: int) -> None:
+    weight, x = normal(8, columns), correlated(500, columns)
+    hessian = x.T @ x
+    got = gptq(weight, hessian, group=group).dequantize()
+    expected = brute_force(weight, hessian, group).float()
+    # A tie that falls to the other side changes all behind it: a few rows may.
+    close = torch.isclose(got, expected, rtol=1e-5, atol=1e-5).all(1)
+    assert close.float().mean() >= 0.75
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gptq_changes_the_outputs_less_than_rounding(seed: int) -> None:
+    weight, x = normal(32, 128, seed=seed), correlated(400, 128, seed=seed + 10)
+    exact = x.double() @ weight.double().T
+    rounded, better = (
+        (x.double() @ q.dequantize().double().T - exact).square().mean().item()
+        for q in (GroupedInt4.of(weight), gptq(weight, x.T @ x))
+    )
+    assert better < 0.7 * rounded
+
+
+def test_weights_of_inputs_that_are_always_zero() -> None:
+    x = correlated(100, 64)
+    x[:, 7] = 0
+    assert gptq(normal(4, 64), x.T @ x).dequantize()[:, 7].abs().max() < 0.2
+
+
+def test_what_gptq_refuses() -> None:
+    weight = normal(4, 64)
+    with pytest.raises(ValueError, match=r"is \(64, 64\), got \(32, 32\)"):
+        gptq(weight, torch.eye(32))
+    with pytest.raises(ValueError, match="multiple"):
+        gptq(weight, torch.eye(64), group=48)
+    with pytest.raises(ValueError, match="no Cholesky decomposition"):
+        gptq(weight, -torch.eye(64))
+    with pytest.raises(ValueError, match="no Cholesky decomposition"):
+        gptq(weight, torch.full((64, 64), torch.nan))
+
+
+def test_awq_spares_the_weights_of_large_inputs() -> None:
+    weight, x = normal(48, 128), normal(300, 128, seed=1)
+    x[:, ::40] *= 30
+    scale = awq_scale(x, [weight])
+    exact = x @ weight.T
+    rounded = GroupedInt4.of(weight).dequantize()
+    scaled = GroupedInt4.of(weight * scale).dequantize() / scale
+    plain, better = ((x @ w.T - exact).square().mean().item() for w in (rounded, scaled))
+    assert better < 0.5 * plain
+    assert scale[0] > scale[1]
+
+
+def test_awq_leaves_alone_what_it_cannot_better() -> None:
+    x = torch.ones(4, 32)
+    assert torch.equal(awq_scale(x, [normal(4, 32)]), torch.ones(32))
+    with pytest.raises(ValueError, match="do not fit"):
+        awq_scale(x, [normal(4, 31)])
+
+
+def test_calibration_sees_what_the_layers_read() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
+    x = normal(3, 5, 8)
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+    with torch.no_grad(), calibrated(layers) as seen:
+        for batch in x:
+            model(batch)
+    with torch.no_grad():
+        model(x[0])  # nobody watches any more
+    flat = x.reshape(-1, 8)
+    torch.testing.assert_close(seen["0"].hessian, flat.T @ flat)
+    torch.testing.assert_close(seen["0"].largest, flat.abs().amax(0))
+    torch.testing.assert_close(torch.cat(seen["0"].rows), flat)
+    assert seen["2"].count == 15
+    assert seen["2"].hessian.shape == (6, 6)
