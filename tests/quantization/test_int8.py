@@ -50,6 +50,16 @@ def test_outliers_cost_the_others_nothing() -> None:
     assert without < with_them / 10
 
 
+def test_an_outlier_is_six_or_more() -> None:
+    """Beside 6 in another column, 0.02 rounds to nothing unless that column is left out."""
+    x, weight = torch.full((3, 16), 0.02), torch.ones(2, 16)
+    for largest, expected in ((6.0, 6.3), (5.99, 5.99)):
+        x[1, 4] = largest
+        torch.testing.assert_close(
+            LlmInt8Matrix.of(weight)(x)[1], torch.full((2,), expected), rtol=1e-3, atol=1e-3
+        )
+
+
 def test_what_does_not_fit() -> None:
     matrix = LlmInt8Matrix.of(normal(4, 8))
     with pytest.raises(ValueError, match="x has 7 columns, the weight 8"):
@@ -77,3 +87,12 @@ def test_smoothing_shares_the_outliers_out() -> None:
     # Equation 4 at one half: the largest of both sides are the same.
     both = torch.stack([weight, normal(8, 64, seed=2).repeat(2, 1)]).abs().amax((0, 1))
     torch.testing.assert_close((x.abs().amax(0) / scale)[:9], (both * scale)[:9])
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_smoothing_moves_as_much_as_it_is_told(strength: float) -> None:
+    """All of the inputs' size to the weights, or all of the weights' to the inputs."""
+    x, weight = normal(50, 32) * 7, normal(16, 32, seed=1)
+    scale = smoothing_scale(x.abs().amax(0), [weight], strength)
+    one = (x / scale if strength else weight * scale).abs().amax(0)
+    torch.testing.assert_close(one, torch.ones(32))
