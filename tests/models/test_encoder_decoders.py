@@ -92,7 +92,7 @@ def save_random(config: Any, folder: Path) -> Any:
         if config.model_type == "marian":
             model.final_logits_bias.normal_()
         elif not config.scale_decoder_outputs:
-            model.lm_head.weight = torch.nn.Parameter(0.2 * torch.randn(61, 32))
+            model.lm_head.weight = torch.nn.Parameter(0.2 * torch.randn_like(model.lm_head.weight))
             model.config.tie_word_embeddings = False
     model.save_pretrained(folder)
     return model

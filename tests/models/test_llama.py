@@ -7,17 +7,36 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config, SmolLM3Config
+from transformers import (
+    AutoModelForCausalLM,
+    LlamaConfig,
+    MistralConfig,
+    MixtralConfig,
+    Qwen2Config,
+    Qwen3Config,
+    SmolLM3Config,
+)
 
+from groundup.engine.engine import Engine
 from groundup.engine.generate import generate, new_cache
+from groundup.engine.request import Request
 from groundup.engine.sampler import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf
 from groundup.models.llama import Llama
+from groundup.models.llama import LlamaConfig as OurConfig
 from groundup.models.llama_from_gguf import llama_from_gguf
 from groundup.models.llama_from_hugging_face import llama_from_hugging_face
+from groundup.models.llama_to_hugging_face import llama_to_hugging_face
+from groundup.models.mixture_of_experts import (
+    MixtureOfExperts,
+    load_balancing_loss,
+    recorded_routing,
+)
 from groundup.tokenizers.from_gguf import tokenizer_from_gguf
 
 SMALL: dict[str, Any] = {
@@ -56,6 +75,8 @@ CONFIGS = {
     "qwen2": Qwen2Config(**SMALL),
     "qwen3": Qwen3Config(**SMALL, head_dim=16),
     "smollm3": SmolLM3Config(**SMALL, no_rope_layer_interval=4),
+    "mistral": MistralConfig(**SMALL, sliding_window=9),
+    "mixtral": MixtralConfig(**SMALL, num_local_experts=5, num_experts_per_tok=2),
 }
 
 
@@ -126,20 +147,108 @@ def test_bfloat16_matrices_cost_less_than_bfloat16_throughout(tmp_path: Path) ->
     assert 0 < (got - exact).norm() < (throughout - exact).norm()
 
 
-def test_gradients_equal_those_of_transformers(tmp_path: Path) -> None:
-    theirs = save_random(CONFIGS["llama"], tmp_path).double()
-    ours = llama_from_hugging_face(tmp_path).double().requires_grad_(True)
-    ids = torch.randint(0, 97, (2, 20))
-    weight = torch.randn(2, 20, 97, dtype=torch.float64)
-    (theirs(ids).logits * weight).sum().backward()
-    (ours(ids) * weight).sum().backward()
-    names = {name.removeprefix("model."): p for name, p in theirs.named_parameters()}
-    for name, parameter in ours.named_parameters():
-        expected = names[name].grad
-        assert parameter.grad is not None
-        assert expected is not None
-        # `transformers` computes norms and angles in float32 whatever the model's dtype.
-        assert (parameter.grad - expected).norm() < 1e-5 * expected.norm(), name
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_all_gradients_equal_those_of_transformers(config: Any, tmp_path: Path) -> None:
+    theirs = save_random(config, tmp_path / "model")
+    ours = llama_from_hugging_face(tmp_path / "model").requires_grad_(True)
+    ids = torch.randint(0, 97, (2, 30))
+    for logits in (theirs(ids).logits, ours(ids)):
+        F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+    for model in (theirs, ours):  # gradients are compared as they would be stored
+        with torch.no_grad():
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter.copy_(parameter.grad)
+    theirs.save_pretrained(tmp_path / "theirs")  # type: ignore[operator]
+    llama_to_hugging_face(ours, tmp_path / "ours")
+    found = load_file(tmp_path / "ours" / "model.safetensors")
+    wanted = load_file(tmp_path / "theirs" / "model.safetensors")
+    assert found.keys() == wanted.keys()
+    for name, want in wanted.items():
+        assert want.abs().max() > 1e-4, name
+        torch.testing.assert_close(found[name], want, rtol=0, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_what_we_save_transformers_reads_and_so_do_we(config: Any, tmp_path: Path) -> None:
+    save_random(config, tmp_path / "theirs")
+    torch.manual_seed(1)
+    ours = Llama(llama_from_hugging_face(tmp_path / "theirs").config).eval()
+    ours.draw_weights(0.1)
+    llama_to_hugging_face(ours, tmp_path / "ours")
+    theirs, info = AutoModelForCausalLM.from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert type(theirs.config) is type(config)
+    assert not any(info.values())
+    ids = torch.randint(0, 97, (2, 50))
+    with torch.no_grad():
+        torch.testing.assert_close(theirs.eval()(ids).logits, ours(ids), rtol=0, atol=1e-5)
+    again = llama_from_hugging_face(tmp_path / "ours")
+    assert again.config == ours.config
+    for name, weight in ours.state_dict().items():
+        assert torch.equal(again.state_dict()[name], weight), name
+
+
+def test_initial_weights_are_drawn_as_asked() -> None:
+    torch.manual_seed(0)
+    model = Llama(OurConfig(500, 64, 128, 2, 4, 2, 16, 64, qkv_bias=True, experts=3))
+    model.draw_weights(0.05)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2:
+            assert parameter.std().item() == pytest.approx(0.05, rel=0.15), name
+        else:
+            assert parameter.unique().tolist() == [0.0 if name.endswith("bias") else 1.0], name
+
+
+@pytest.mark.parametrize(
+    "shape", [{"qk_norm": True, "window": 4}, {"qkv_bias": True, "output_bias": True, "experts": 2}]
+)
+def test_a_shape_that_no_family_has_is_not_saved(shape: dict[str, Any], tmp_path: Path) -> None:
+    model = Llama(OurConfig(97, 16, 16, 1, 2, 2, 8, 64, **shape))
+    with pytest.raises(GroundupError, match="no family"):
+        llama_to_hugging_face(model, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["mistral", "mixtral"])
+def test_generation_equals_that_of_transformers(kind: str, tmp_path: Path) -> None:
+    theirs: Any = save_random(CONFIGS[kind], tmp_path)
+    ours = llama_from_hugging_face(tmp_path)
+    x = torch.randint(0, 97, (1, 15))
+    expected = theirs.generate(
+        x, attention_mask=torch.ones_like(x), do_sample=False, max_new_tokens=30,
+        eos_token_id=None, pad_token_id=0,
+    )[0, 15:].tolist()  # fmt: skip
+    assert list(generate(ours, x[0].tolist(), SamplingParams(), max_tokens=30)) == expected
+    engine = Engine(ours, positions=256)
+    engine.add(0, Request(tuple(x[0].tolist()), max_tokens=30))
+    got: list[int] = []
+    while engine.busy:
+        got += [token.id for _, token in engine.step()]
+    assert got == expected
+    with pytest.raises(GroundupError, match="int8: not for models with a sliding window"):
+        Engine(ours, int8=True)
+
+
+def test_the_balancing_loss_and_its_gradients_equal_those_of_transformers(tmp_path: Path) -> None:
+    theirs: Any = save_random(CONFIGS["mixtral"], tmp_path)
+    ours = llama_from_hugging_face(tmp_path).requires_grad_(True)
+    ids = torch.randint(0, 97, (2, 30))
+    expected = theirs(ids, output_router_logits=True).aux_loss
+    with recorded_routing(ours) as routing:
+        ours(ids)
+    ours(ids)  # is not recorded any more
+    assert len(routing) == 5
+    got = load_balancing_loss(torch.cat(routing), 2)
+    assert got > 2  # which is what it is when all experts are used alike
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    expected.backward()
+    got.backward()
+    for own, their in zip(ours.layers, theirs.model.layers, strict=True):
+        assert isinstance(own.mlp, MixtureOfExperts)
+        assert own.mlp.gate.weight.grad is not None
+        assert own.mlp.gate.weight.grad.abs().max() > 1e-4
+        torch.testing.assert_close(
+            own.mlp.gate.weight.grad, their.mlp.gate.weight.grad, rtol=0, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(

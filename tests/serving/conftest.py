@@ -29,9 +29,10 @@ from groundup.serving.intake import Intake, IntakeSettings
 from groundup.serving.server import Server, ServerSettings, listen
 from groundup.serving.service import Service
 from groundup.tokenizers.added_tokens import AddedToken
+from groundup.tokenizers.byte_level_model import byte_level_model
 from groundup.tokenizers.byte_pair_encoding import byte_alphabet
 from groundup.tokenizers.chat_template import ChatTemplate
-from groundup.tokenizers.pre_tokenization import matches_only
+from groundup.tokenizers.pre_tokenization import Splitter, pattern_step
 from groundup.tokenizers.tokenizer import Tokenizer
 
 CHATML = (
@@ -44,9 +45,8 @@ START, END = 256, 257
 def byte_tokenizer(template: str = CHATML) -> Tokenizer:
     """Ids are bytes; 256 begins and 257 ends a message."""
     return Tokenizer(
-        {character: byte for byte, character in byte_alphabet().items()},
-        [],
-        matches_only(r"\S+|\s+"),
+        byte_level_model({character: byte for byte, character in byte_alphabet().items()}, []),
+        Splitter([pattern_step(r"\S+|\s+")]),
         added=[
             AddedToken(START, "<|im_start|>", special=True),
             AddedToken(END, "<|im_end|>", special=True),

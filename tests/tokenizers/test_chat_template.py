@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from groundup.errors import GroundupError
 from groundup.tokenizers.added_tokens import AddedToken
+from groundup.tokenizers.byte_level_model import byte_level_model
 from groundup.tokenizers.chat_template import ChatTemplate
 from groundup.tokenizers.pre_tokenization import named_splitter
 from groundup.tokenizers.shielding import shield
@@ -166,8 +167,7 @@ def concatenating(ours: Tokenizer) -> Tokenizer:
     tokens = [ours.token_of(i) for i in range(ours.size)]
     source = "{{ eos_token }}{% for m in messages %}{{ m.content | trim }}{% endfor %}"
     return Tokenizer(
-        {token: i for i, token in enumerate(tokens)},
-        [],
+        byte_level_model({token: i for i, token in enumerate(tokens)}, []),
         named_splitter("smollm"),
         added=[AddedToken(i, tokens[i], special=True) for i in ours.special_ids],
         chat_template=ChatTemplate(source, eos_token="<|im_end|>"),
@@ -226,6 +226,6 @@ def test_tools_and_arguments_are_data_too(concatenating: Tokenizer) -> None:
 
 
 def test_a_model_without_a_template_says_so() -> None:
-    tokenizer = Tokenizer({"a": 0}, [], named_splitter("gpt-2"))
+    tokenizer = Tokenizer(byte_level_model({"a": 0}, []), named_splitter("gpt-2"))
     with pytest.raises(GroundupError, match="the model has no chat template, expected one"):
         tokenizer.encode_chat([{"role": "user", "content": "a"}])

@@ -184,9 +184,12 @@ def test_the_chat_template_is_found(where: str, tmp_path: Path, trained: Train) 
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"model": {"type": "WordPiece", "vocab": {}}}, "the model .* is 'WordPiece', expected"),
+        ({"model": {"type": "WordLevel", "vocab": {}}}, "the model .* is 'WordLevel', expected"),
         ({"decoder": {"type": "Metaspace"}}, "the decoder .* is 'Metaspace', expected"),
-        ({"normalizer": {"type": "NFKC"}}, "the normalizer .* is 'NFKC', expected 'NFC'"),
+        (
+            {"normalizer": {"type": "Nmt"}},
+            "the normalizer .*'Nmt'.* is not supported, expected",
+        ),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer .* is 'Whitespace', expected"),
         ({"pre_tokenizer": None}, "pre-tokenizer .* is None, expected 'ByteLevel'"),
         ({"post_processor": {"type": "RobertaProcessing"}}, "'RobertaProcessing'.*not supported"),
@@ -194,11 +197,11 @@ def test_the_chat_template_is_found(where: str, tmp_path: Path, trained: Train) 
             {
                 "post_processor": {
                     "type": "TemplateProcessing",
-                    "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
-                    "special_tokens": {"</s>": {"ids": [1]}},
+                    "single": [{"Sequence": {"id": "A"}}, {"Sequence": {"id": "B"}}],
+                    "special_tokens": {},
                 }
             },
-            "expected ByteLevel, TemplateProcessing with tokens before the text",
+            "expected ByteLevel, BertProcessing, TemplateProcessing with one text",
         ),
     ],
 )

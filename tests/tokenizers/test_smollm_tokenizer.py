@@ -8,6 +8,7 @@ import pytest
 import regex
 
 from groundup.errors import GroundupError
+from groundup.tokenizers import word_cache
 from groundup.tokenizers.from_gguf import tokenizer_from_gguf
 from groundup.tokenizers.tokenizer import Tokenizer
 
@@ -102,17 +103,20 @@ def test_bytes_without_a_token_are_dropped(ours: Tokenizer, hugging_face: Any) -
 
 
 def test_the_word_cache_is_bounded_and_changes_nothing(
-    hugging_face: Any, metadata: dict[str, Any]
+    hugging_face: Any, metadata: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(word_cache, "MOST_WORDS", 3000)
+    monkeypatch.setattr(word_cache, "BLOCK", 500)
     tokenizer = tokenizer_from_gguf(metadata)
     long = "y" * 1000
-    words = [f"w{i:x}"[:40].translate(LETTERS) for i in range(70_000)]
-    tokenizer.encode(" ".join([long, *words]))
-    cached = tokenizer._words
-    assert 0 < len(cached) <= 65_536
-    assert max(map(len, cached)) <= 64
+    words = [f"w{i:x}"[:40].translate(LETTERS) for i in range(7_000)]
+    text = " ".join([long, *words])
+    assert tokenizer.encode(text) == hugging_face(text).input_ids
+    assert 0 < len(tokenizer._words) <= 3500
+    monkeypatch.setattr(word_cache, "MOST_CHARACTERS", 1000)
     assert tokenizer.encode("w" + long) == hugging_face("w" + long).input_ids
     assert tokenizer.encode(words[7]) == hugging_face(words[7]).input_ids
+    assert len(tokenizer._words) < 10
 
 
 LETTERS = str.maketrans("0123456789", "ghijklmnop")

@@ -1,10 +1,14 @@
 """What all pages of the running app share."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.app.answers import Answers
-from groundup.app.model_server import ModelServers
+from groundup.app.endpoints import Endpoints
+from groundup.app.model_server import Endpoint, ModelServers
+from groundup.app.sign_in import LiveSessions
 from groundup.app.store.store import Store
 from groundup.course.workspace import Workspace, find_workspace
 
@@ -19,7 +23,33 @@ class App:
     store: Store
     models: ModelServers
     answers: Answers
+    endpoints: Endpoints
+    sessions: LiveSessions | None  # None: without sign-in
     model: str  # what one talks to who chose none
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        store: Store,
+        model: str,
+        *,
+        options: Sequence[str] = (),
+        sessions: LiveSessions | None = None,
+    ) -> "App":
+        """Arguments:
+        folder: what the app keeps, readable by its user alone.
+        store: where conversations are.
+        model: what one talks to who chose none.
+        options: of ``groundup serve``, for each local model.
+        sessions: of those who sign in; None: without sign-in.
+        """
+        models, endpoints = ModelServers(options), Endpoints(folder)
+
+        async def endpoint(name: str) -> Endpoint:
+            return await asyncio.to_thread(endpoints.find, name) or await models.endpoint(name)
+
+        return cls(folder, store, models, Answers(store, endpoint), endpoints, sessions, model)
 
     @property
     def workspace(self) -> Workspace | None:

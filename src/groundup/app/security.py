@@ -70,7 +70,8 @@ class _Guarded:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=message.setdefault("headers", []))
             headers["x-content-type-options"] = "nosniff"
-            headers["referrer-policy"] = "no-referrer"
+            # With "no-referrer" a browser would not tell the origin of our own forms either.
+            headers["referrer-policy"] = "same-origin"
             headers["cross-origin-opener-policy"] = "same-origin"
             if headers.get("content-type", "").startswith("text/html"):
                 self._start = message

@@ -1,6 +1,5 @@
 """The frame of every page: the navigation beside it, or below it on a phone."""
 
-import asyncio
 import hashlib
 from pathlib import Path
 
@@ -12,10 +11,12 @@ from nicegui import ui
 from groundup.app.application import App
 from groundup.app.element import svg, tag
 from groundup.app.page import Page, find_pages
+from groundup.app.sign_in import COOKIE, LiveSessions, sign_in_address
 from groundup.app.visitor import Visitor
 
 __all__ = ["add_pages"]
 
+LOOK = 3.0  # seconds between two looks whether a page's session still holds
 THEME = Path(__file__).parent / "theme"
 
 
@@ -40,8 +41,9 @@ def add_page(app: App, page: Page, pages: list[Page]) -> None:
     """Serve one page, and the addresses below it."""
 
     async def show(request: Request, rest: str = "") -> None:
-        user = await asyncio.to_thread(app.store.accounts.local)
-        await draw(Visitor(app, user, rest, dict(request.query_params)), page, pages)
+        await draw(Visitor(app, request.user, rest, dict(request.query_params)), page, pages)
+        if app.sessions is not None:
+            leave_with_session(app.sessions, request)
 
     for path in (page.path, page.path + "/{rest:path}"):
         ui.page(path, title=f"{page.title} · groundup", response_timeout=15)(show)
@@ -75,6 +77,17 @@ async def draw(visitor: Visitor, page: Page, pages: list[Page]) -> None:
         with tag("main", "page", id="page", tabindex="-1"):
             await page.build(visitor)
     tag("div", "toasts", role="status", aria_live="polite")
+
+
+def leave_with_session(sessions: LiveSessions, request: Request) -> None:
+    """Show the sign-in when the session of a page ends: from then on the page is dead."""
+    token = request.cookies.get(COOKIE, "")
+
+    async def look() -> None:
+        if await sessions.find(token) is None:
+            ui.navigate.to(sign_in_address(request.scope))
+
+    ui.timer(LOOK, look)
 
 
 def versioned(name: str) -> str:

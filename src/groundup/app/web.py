@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from groundup.app.application import App
 from groundup.app.security import Shield
 from groundup.app.shell import add_pages
+from groundup.app.sign_in import LocalUser, SignIn
 from groundup.serving.server import OnceTold
 
 __all__ = ["create_web", "serve_web"]
@@ -21,12 +22,10 @@ __all__ = ["create_web", "serve_web"]
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def create_web(app: App, *, local: bool) -> ASGIApp:
+def create_web(app: App) -> ASGIApp:
     """The app as ASGI. NiceGUI holds its pages in the process: one app for each.
 
-    Args:
-        app: what the pages share.
-        local: it listens on this machine alone, and answers to its names only.
+    Without sign-in it answers to this machine's own names only.
     """
 
     @asynccontextmanager
@@ -51,7 +50,11 @@ def create_web(app: App, *, local: bool) -> ASGIApp:
         tailwind=False,
         show_welcome_message=False,
     )
-    return GZipMiddleware(Shield(server, LOCAL_NAMES if local else None), minimum_size=1000)
+    if app.sessions is None:
+        shield = Shield(LocalUser(server, app.store), LOCAL_NAMES)
+    else:
+        shield = Shield(SignIn(server, app.store, app.sessions))
+    return GZipMiddleware(shield, minimum_size=1000)
 
 
 async def serve_web(

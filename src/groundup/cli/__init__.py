@@ -15,6 +15,7 @@ from groundup.cli.models import models_app
 from groundup.cli.serve import serve
 from groundup.cli.train import train_app
 from groundup.cli.up import up
+from groundup.cli.users import users_app
 from groundup.errors import GroundupError
 
 __all__ = ["main"]
@@ -50,6 +51,7 @@ app.add_typer(deploy_app, name="deploy", rich_help_panel="Use it")
 app.command(rich_help_panel="Use it")(gateway)
 app.add_typer(keys_app, name="keys", rich_help_panel="Use it")
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
+app.add_typer(users_app, name="users", rich_help_panel="Use it")
 app.add_typer(train_app, name="train", rich_help_panel="Train")
 for name, command in course_commands.items():
     app.command(name, rich_help_panel="Build it yourself")(command)

@@ -28,6 +28,14 @@ def up(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the browser, where there is a screen.")
     ] = True,
+    sign_in: Annotated[
+        bool,
+        typer.Option(
+            "--sign-in",
+            help="Ask for a name and a password, as is always done beyond this machine. For a "
+            "proxy in front; groundup users makes accounts.",
+        ),
+    ] = False,
     model: Annotated[
         str, typer.Option(help="A packaged model, a GGUF file, a folder, or a hub id.")
     ] = "smollm2-135m-instruct",
@@ -47,41 +55,43 @@ def up(
     check_installed("nicegui", extra="app")
     import uvloop
 
-    from groundup.app.answers import Answers
     from groundup.app.application import App
-    from groundup.app.model_server import ModelServers
+    from groundup.app.sign_in import LiveSessions
     from groundup.app.store.database import default_url
     from groundup.app.store.store import Store
     from groundup.app.web import create_web, serve_web
     from groundup.home import home
     from groundup.serving.server import listen
 
-    local = is_loopback(host)
-    if not local:
-        raise GroundupError(f"--host {host} lets other machines in: the app listens on 127.0.0.1")
-    chosen = port if port is not None else next_free(host, PORT)
-    try:
-        listener = listen(host, chosen)
-    except GroundupError as error:
-        raise GroundupError(f"{error}. Free: --port {next_free(host, chosen + 1)}") from None
     folder = home() / "app"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = [] if threads is None else ["--threads", str(threads)]
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{chosen}"
-
-    async def run(store: Store) -> None:
-        models = ModelServers(options)
-        app = App(folder, store, models, Answers(store, models.endpoint), model)
-        web = create_web(app, local=local)
-        await serve_web(web, listener, lambda: announce(url, open_browser))
-
-    with closing(listener):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fetch_if_packaged(model)
+    with closing(Store(database or default_url(folder))) as store:
+        sessions = LiveSessions(store) if sign_in or not is_loopback(host) else None
+        if sessions is not None and not store.accounts.all():
+            raise GroundupError(
+                "there is no account to sign in with, and nobody gets in without: make one with "
+                "groundup users add NAME, or listen on 127.0.0.1 without --sign-in"
+            )
+        chosen = port if port is not None else next_free(host, PORT)
         try:
-            uvloop.run(run(Store(database or default_url(folder))))
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+            listener = listen(host, chosen)
+        except GroundupError as error:
+            free = next_free(host, chosen + 1)
+            raise GroundupError(f"{error}. Free: --port {free}") from None
+        url = f"http://{f'[{host}]' if ':' in host else host}:{chosen}"
+
+        async def run() -> None:
+            app = App.create(folder, store, model, options=options, sessions=sessions)
+            web = create_web(app)
+            await serve_web(web, listener, lambda: announce(url, open_browser))
+
+        with closing(listener):
+            fetch_if_packaged(model)
+            try:
+                uvloop.run(run())
+            except KeyboardInterrupt:
+                raise typer.Exit(130) from None
 
 
 def fetch_if_packaged(model: str) -> None:

@@ -21,6 +21,7 @@ from groundup.errors import GroundupError
 from groundup.models.linear import Linear
 from groundup.models.llama import Block, Llama
 from groundup.models.rotary import rotary_table
+from groundup.models.swiglu import SwiGLU
 
 __all__ = ["CudaLlama"]
 
@@ -249,7 +250,7 @@ class _Layer:
     """One block's weights, joined where they are applied to the same input."""
 
     def __init__(self, block: Block, rotary: bool, weight_bits: int | None) -> None:
-        a, mlp = block.self_attn, block.mlp
+        a, mlp = block.self_attn, cast("SwiGLU", block.mlp)
 
         def matrix(*parts: Linear) -> Callable[[Tensor], Tensor]:
             weight = _joined(parts)

@@ -89,6 +89,10 @@ class Engine:
             GroundupError: the model is on a GPU, and Triton is not installed; the draft model does
                 not fit the model.
         """
+        if model.config.window is not None or model.config.experts:
+            if int8:
+                raise GroundupError("int8: not for models with a sliding window or with experts")
+            fused = False  # the fused passes know neither
         device = model.embed_tokens.weight.device
         blocks = -(-positions // block_size)
         self._model = model

@@ -19,6 +19,7 @@ from groundup.models.attention import attention
 from groundup.models.linear import Linear
 from groundup.models.llama import Block, Llama
 from groundup.models.rotary import rotary_table
+from groundup.models.swiglu import SwiGLU
 
 __all__ = ["FusedLlama"]
 
@@ -182,7 +183,7 @@ class _Layer:
     """One block's weights, joined where they are applied to the same input."""
 
     def __init__(self, block: Block, form: Form, rotary: bool) -> None:
-        a, mlp = block.self_attn, block.mlp
+        a, mlp = block.self_attn, cast("SwiGLU", block.mlp)
         self.rotary = rotary
         self.attention_norm = floats(block.input_layernorm.weight)
         self.feed_forward_norm = floats(block.post_attention_layernorm.weight)

@@ -123,3 +123,22 @@ class KVCache:
         if not 0 <= length <= self._length:
             raise ValueError(f"cannot truncate {self._length} positions to {length}")
         self._length = self._written = length
+
+    def select(self, rows: Tensor) -> None:
+        """Let sequence b continue what sequence ``rows[b]`` holds, as a search by beams needs it.
+
+        What was written and not yet counted is forgotten.
+
+        Args:
+            rows: shape (B,), int64, each 0 ... B - 1; a row may be taken several times or never.
+
+        Raises:
+            ValueError: rows is not of shape (B,), or names a sequence that does not exist; the
+                cache is then as it was.
+        """
+        batch = self._store.shape[2]
+        if rows.shape != (batch,) or not ((rows >= 0) & (rows < batch)).all():
+            raise ValueError(f"rows must be {batch} numbers from 0 to {batch - 1}, got {rows}")
+        held = self._store[..., : self._length, :]
+        held.copy_(held.index_select(2, rows))
+        self._written = self._length

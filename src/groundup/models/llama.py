@@ -1,6 +1,7 @@
-"""The Llama transformer, and its relatives: SmolLM, Qwen2 and Qwen3."""
+"""The Llama transformer, and its relatives: SmolLM, Qwen2, Qwen3, Mistral and Mixtral."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,11 +9,13 @@ from torch import Tensor, nn
 
 from groundup.models.attention import attention
 from groundup.models.from_state import model_from_state
-from groundup.models.language_model import Cache
+from groundup.models.language_model import Attend, Cache
 from groundup.models.linear import Linear
+from groundup.models.mixture_of_experts import MixtureOfExperts
 from groundup.models.rms_norm import RMSNorm
 from groundup.models.rotary import rotary_frequencies, rotary_table, rotate
 from groundup.models.rotary_scaling import RotaryScaling, scale_frequencies
+from groundup.models.sliding_window import sliding_window_attention
 from groundup.models.swiglu import SwiGLU
 
 __all__ = ["Llama", "LlamaConfig"]
@@ -23,7 +26,7 @@ class LlamaConfig:
     """The shape of a model.
 
     Llama, SmolLM and SmolLM2 use the defaults; Qwen2 has ``qkv_bias``; Qwen3 ``qk_norm``; SmolLM3
-    leaves out the rotation in some layers.
+    leaves out the rotation in some layers; Mistral has a ``window``, Mixtral ``experts``.
     """
 
     vocabulary: int
@@ -42,18 +45,24 @@ class LlamaConfig:
     qkv_bias: bool = False
     output_bias: bool = False  # of the attention's output projection
     qk_norm: bool = False  # RMSNorm over each head's queries and keys
+    window: int | None = None  # how many positions a token sees, itself included; None is all
+    experts: int = 0  # in each feed-forward layer; 0 is a plain one
+    experts_per_token: int = 2
 
     def __post_init__(self) -> None:
         if self.heads % self.kv_heads:
             raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
+        if self.window is not None and self.window <= 0:
+            raise ValueError(f"window must be positive, got {self.window}")
 
 
 class Attention(nn.Module):
     """Project to queries, keys and values, rotate, attend, project back."""
 
-    def __init__(self, config: LlamaConfig, layer: int) -> None:
+    def __init__(self, config: LlamaConfig, layer: int, attend: Attend) -> None:
         super().__init__()
         self.layer = layer
+        self.attend = attend
         self.head_dim = config.head_dim
         self.rotary = layer not in config.layers_without_rotary
         width, kv_width = config.heads * config.head_dim, config.kv_heads * config.head_dim
@@ -82,7 +91,7 @@ class Attention(nn.Module):
             k = rotate(k, cos, sin)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)  # (B, H_kv, S, D)
-        attended = attention(q.to(v.dtype), k.to(v.dtype), v).transpose(1, 2)
+        attended = self.attend(q.to(v.dtype), k.to(v.dtype), v).transpose(1, 2)
         joined = attended.to(x.dtype, memory_format=torch.contiguous_format)  # (B, outputs, H, D)
         out: Tensor = self.o_proj(joined.reshape(B, outputs, -1))
         return out
@@ -91,12 +100,18 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Attention, then feed-forward, each on a normalised input and added to the residual stream."""
 
-    def __init__(self, config: LlamaConfig, layer: int) -> None:
+    def __init__(self, config: LlamaConfig, layer: int, attend: Attend) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(config.dim, config.norm_eps)
-        self.self_attn = Attention(config, layer)
+        self.self_attn = Attention(config, layer, attend)
         self.post_attention_layernorm = RMSNorm(config.dim, config.norm_eps)
-        self.mlp = SwiGLU(config.dim, config.hidden_dim)
+        self.mlp: SwiGLU | MixtureOfExperts = (
+            MixtureOfExperts(
+                config.dim, config.hidden_dim, config.experts, config.experts_per_token
+            )
+            if config.experts
+            else SwiGLU(config.dim, config.hidden_dim)
+        )
 
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, outputs: int
@@ -123,11 +138,20 @@ class Llama(nn.Module):
     Source: Touvron et al. 2023, "LLaMA", section 2.2; Yang et al. 2024, "Qwen2", section 2.2.
     """
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: LlamaConfig, attend: Attend = attention) -> None:
+        """Make the model, with the weights that torch's layers start with (see `draw_weights`).
+
+        Args:
+            config: its shape.
+            attend: how it attends. `fused_attention` trains faster. Where the config has a window,
+                it is `sliding_window_attention` in any case.
+        """
         super().__init__()
         self.config = config
+        if config.window is not None:
+            attend = partial(sliding_window_attention, window=config.window)
         self.embed_tokens = nn.Embedding(config.vocabulary, config.dim)
-        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.layers = nn.ModuleList(Block(config, layer, attend) for layer in range(config.layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.lm_head = Linear(config.dim, config.vocabulary, bias=False)
         if config.tied_embeddings:
@@ -147,6 +171,15 @@ class Llama(nn.Module):
         """
         model = model_from_state(lambda: cls(config), state, source)
         return model.requires_grad_(False)
+
+    @torch.no_grad()
+    def draw_weights(self, std: float = 0.02) -> None:
+        """Draw every matrix from a normal distribution, to train from nothing; biases become 0."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(std=std)
+            elif name.endswith(".bias"):
+                parameter.zero_()
 
     @property
     def dtype(self) -> torch.dtype:

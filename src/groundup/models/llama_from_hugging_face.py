@@ -6,13 +6,15 @@ from typing import Any
 import torch
 
 from groundup.errors import GroundupError
-from groundup.models.hugging_face_folder import read_config, read_weights
+from groundup.models.hugging_face_folder import read_config, read_weights, rename
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.rotary_scaling import RotaryScaling
 
 __all__ = ["MODEL_TYPES", "llama_from_hugging_face"]
 
-MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3")
+MODEL_TYPES = ("llama", "qwen2", "qwen3", "smollm3", "mistral", "mixtral")
+EXPERTS = [("block_sparse_moe", "mlp"), (".w1.", ".gate_proj."), (".w2.", ".down_proj."),
+           (".w3.", ".up_proj.")]  # fmt: skip
 
 
 def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) -> Llama:
@@ -29,7 +31,7 @@ def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) ->
         raise GroundupError(f"{path} lacks the entry {error}") from None
     state = {
         name.removeprefix("model."): w.to(torch.float32 if w.ndim == 1 else dtype)
-        for name, w in read_weights(folder).items()
+        for name, w in rename(read_weights(folder), EXPERTS).items()
     }
     return Llama.from_state(config, state, folder)
 
@@ -64,6 +66,9 @@ def _config(config: dict[str, Any], path: Path) -> LlamaConfig:
         qkv_bias=biased,
         output_bias=biased and kind != "qwen2",
         qk_norm=kind == "qwen3",
+        window=config.get("sliding_window") if kind in ("mistral", "mixtral") else None,
+        experts=config["num_local_experts"] if kind == "mixtral" else 0,
+        experts_per_token=config.get("num_experts_per_tok", 2),
     )
 
 

@@ -35,13 +35,14 @@ class AddedTokens:
         longest_first = sorted(self._by_text, key=len, reverse=True)
         self._pattern = regex.compile("|".join(map(regex.escape, longest_first)))
 
-    def split(self, text: str, *, special: bool) -> Iterator[int | str]:
-        """The ids of the tokens found and the texts between them, in order, without empty texts.
+    def split(self, text: str, *, special: bool) -> Iterator[tuple[int, int, int | None]]:
+        """Start, end and id of each token found, and start, end and None of each text between.
 
-        ``special=False`` leaves the special tokens in the text.
+        In order, without empty texts. ``special=False`` leaves the special tokens in the text.
         """
         if not self._by_text:
-            yield text
+            if text:
+                yield 0, len(text), None
             return
         done = 0
         for match in self._pattern.finditer(text):
@@ -58,8 +59,8 @@ class AddedTokens:
             if token.rstrip:
                 stop = SPACE_AFTER.match(text, stop).end()
             if done < start:
-                yield text[done:start]
-            yield token.id
+                yield done, start, None
+            yield start, stop, token.id
             done = stop
         if done < len(text):
-            yield text[done:]
+            yield done, len(text), None

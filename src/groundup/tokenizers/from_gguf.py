@@ -8,6 +8,7 @@ from typing import Any
 from groundup.errors import GroundupError
 
 from .added_tokens import AddedToken
+from .byte_level_model import byte_level_model
 from .chat_template import ChatTemplate
 from .pre_tokenization import named_splitter
 from .tokenizer import Tokenizer
@@ -54,19 +55,24 @@ def tokenizer_from_gguf(metadata: dict[str, Any]) -> Tokenizer:
     add_bos = metadata.get("tokenizer.ggml.add_bos_token", pre in LLAMA3)
     bos_id, eos_id = optional_id("bos"), optional_id("eos")
     source = metadata.get("tokenizer.chat_template")
+    added = [
+        AddedToken(i, tokens[i], special=kind == CONTROL)
+        for i, kind in enumerate(value("token_type"))
+        if kind in (CONTROL, USER_DEFINED)
+    ]
     return Tokenizer(
-        {token: i for i, token in enumerate(tokens)},
-        [(left, right) for left, right in merges],
+        byte_level_model(
+            {token: i for i, token in enumerate(tokens)},
+            [(left, right) for left, right in merges],
+            whole_words=pre in LLAMA3,
+            # GGUF lists them among the others.
+            control_ids=frozenset(token.id for token in added if token.special),
+        ),
         named_splitter(pre),
-        added=[
-            AddedToken(i, tokens[i], special=kind == CONTROL)
-            for i, kind in enumerate(value("token_type"))
-            if kind in (CONTROL, USER_DEFINED)
-        ],
+        added=added,
         bos_id=bos_id,
         eos_ids=[i for i in (eos_id, optional_id("eot"), optional_id("eom")) if i is not None],
         prefix_ids=[bos_id] if add_bos and bos_id is not None else [],
-        ignore_merges=pre in LLAMA3,
         chat_template=ChatTemplate(
             source,
             bos_token="" if bos_id is None else tokens[bos_id],

@@ -1,46 +1,87 @@
-"""Pre-tokenisation: cutting text into the words inside which byte-pair merges happen.
+"""Pre-tokenisation: cutting text into the words inside which tokens are found.
 
-A splitter is a function from a text to its pieces; the pieces of the next splitter in a chain are
-cut from those of the one before. Sources: the pattern of GPT-2 (Radford et al. 2019, `encoder.py`),
-its descendants as Llama 3 and Qwen2 publish them in tokenizer.json, and the names that llama.cpp
-gives them in GGUF files (`tokenizer.ggml.pre`).
-
-The classes ``\\p{L}`` and ``\\p{N}`` follow the Unicode version of the installed ``regex`` package,
-so characters newer than another library's tables may be cut differently there.
+A splitter is a chain of steps; the pieces of the next step are cut from those of the one before.
+The well-known patterns are loops (``word_scanner.py``), any other is a regular expression. Sources:
+the pattern of GPT-2 (Radford et al. 2019, `encoder.py`), its descendants as Llama 3 and Qwen2
+publish them in tokenizer.json and OpenAI in `tiktoken`, BERT's and SentencePiece's words as Hugging
+Face's files describe them, and the names that llama.cpp gives the patterns in GGUF files
+(`tokenizer.ggml.pre`).
 """
 
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import regex
 
 from groundup.errors import GroundupError
 
-__all__ = ["Splitter", "named_splitter", "splitter_from_json"]
+from .pieces import Pieces
+from .word_scanner import BERT, CL100K, DIGITS, GPT2, METASPACE, O200K, scan
 
-Splitter = Callable[[str], list[str]]
+__all__ = ["PATTERNS", "Splitter", "named_splitter", "pattern_step", "splitter_from_json"]
 
-GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-QWEN2 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+Step = Callable[[Pieces], Pieces]
+
+CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+CL100K_PATTERN = (
+    CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-LLAMA3 = QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")  # digits in threes; else the same
-DIGIT = r"\p{N}"
-UNNAMED = [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"]
+QWEN2_PATTERN = CL100K_PATTERN.replace("{1,3}", "")  # digits one by one; else the same
+O200K_PATTERN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    f"{CONTRACTIONS}?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    f"{CONTRACTIONS}?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+PATTERNS = {
+    "gpt2": GPT2_PATTERN,
+    "cl100k": CL100K_PATTERN,
+    "qwen2": QWEN2_PATTERN,
+    "o200k": O200K_PATTERN,
+}
+SCANNED: dict[str, tuple[int, int]] = {  # patterns that are loops: the kind, and most digits
+    GPT2_PATTERN: (GPT2, 0),
+    CL100K_PATTERN: (CL100K, 3),
+    QWEN2_PATTERN: (CL100K, 1),
+    O200K_PATTERN: (O200K, 3),
+    r"\p{N}": (DIGITS, 1),
+    r"\p{N}+": (DIGITS, 0),
+}
+UNNAMED = [r"[\p{P}\$\+<=>\^~\|]+", GPT2_PATTERN, r"\p{N}+", r"[0-9][0-9][0-9]"]
 
 NAMES: dict[str, list[str]] = {
     "default": UNNAMED,  # what llama.cpp does where a converter could not name the pattern
-    "gpt-2": [GPT2],
-    "llama-bpe": [LLAMA3],
-    "llama3": [LLAMA3],
-    "llama-v3": [LLAMA3],
-    "qwen2": [QWEN2],
-    "deepseek-r1-qwen": [QWEN2],
-    "smollm": [DIGIT, GPT2],
-    "starcoder": [DIGIT, GPT2],
+    "gpt-2": [GPT2_PATTERN],
+    "llama-bpe": [CL100K_PATTERN],
+    "llama3": [CL100K_PATTERN],
+    "llama-v3": [CL100K_PATTERN],
+    "qwen2": [QWEN2_PATTERN],
+    "deepseek-r1-qwen": [QWEN2_PATTERN],
+    "smollm": [r"\p{N}", GPT2_PATTERN],
+    "starcoder": [r"\p{N}", GPT2_PATTERN],
 }
+
+
+class Splitter:
+    """Cuts texts into words by its steps, in their order."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self.steps = list(steps)
+
+    def cut(self, pieces: Pieces) -> Pieces:
+        """The words of each piece."""
+        for step in self.steps:
+            pieces = step(pieces)
+        return pieces
+
+    def __call__(self, text: str) -> list[str]:
+        """The words of a text."""
+        return self.cut(Pieces.of(text)).strings()
 
 
 def named_splitter(name: str) -> Splitter:
@@ -53,82 +94,97 @@ def named_splitter(name: str) -> Splitter:
             f"the pre-tokenizer {name!r} is not supported, expected one of "
             f"{', '.join(NAMES)}; take a model with one of these"
         )
-    return in_sequence([matches_and_gaps(pattern) for pattern in NAMES[name]])
+    return Splitter(map(pattern_step, NAMES[name]))
 
 
-def splitter_from_json(spec: dict[str, Any]) -> Splitter:
+def splitter_from_json(spec: dict[str, Any] | None) -> Splitter:
     """The splitter that the ``pre_tokenizer`` object of a Hugging Face tokenizer.json describes.
 
-    Supported: Sequence, ByteLevel (``use_regex``, ``add_prefix_space``), Digits, and Split by a
-    regular expression with the behaviour Isolated or Removed, with or without ``invert``.
+    Supported: Sequence, ByteLevel (``use_regex``, ``add_prefix_space``), Digits, BertPreTokenizer,
+    Metaspace, and Split by a regular expression with the behaviour Isolated or Removed, with or
+    without ``invert``; None leaves a text whole.
     Raises: GroundupError for anything else.
     """
     match spec:
+        case None:
+            return Splitter([])
         case {"type": "Sequence", "pretokenizers": list(parts)}:
-            return in_sequence([splitter_from_json(part) for part in parts])
+            return Splitter(step for part in parts for step in splitter_from_json(part).steps)
         case {"type": "ByteLevel"}:
-            cut = matches_and_gaps(GPT2) if spec.get("use_regex", True) else whole
-            return in_sequence([after_space, cut]) if spec["add_prefix_space"] else cut
+            cut = [pattern_step(GPT2_PATTERN)] if spec.get("use_regex", True) else []
+            return Splitter([after_space, *cut] if spec["add_prefix_space"] else cut)
         case {"type": "Digits", "individual_digits": bool(alone)}:
-            return matches_and_gaps(DIGIT if alone else DIGIT + "+")
+            return Splitter([pattern_step(r"\p{N}" if alone else r"\p{N}+")])
+        case {"type": "BertPreTokenizer"}:
+            return Splitter([partial(scanned, kind=BERT)])
+        case {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always" | "never"}:
+            before = [after_mark] if spec["prepend_scheme"] == "always" else []
+            cut = [partial(scanned, kind=METASPACE)] if spec.get("split", True) else []
+            return Splitter([spaces_marked, *before, *cut])
         case {"type": "Split", "pattern": {"Regex": str(pattern)}, "behavior": "Isolated"}:
-            return matches_and_gaps(pattern)
+            return Splitter([pattern_step(pattern)])
         case {"type": "Split", "pattern": {"Regex": str(pattern)}, "behavior": "Removed"}:
-            return matches_only(pattern) if spec["invert"] else gaps_only(pattern)
+            inverted = spec["invert"]
+            return Splitter([partial(matched, find(pattern), gaps=not inverted, matches=inverted)])
     raise GroundupError(
-        f"the pre-tokenizer {spec} is not supported, expected ByteLevel, Digits, Split by Regex "
-        "(Isolated or Removed) or a Sequence of these; take a model with such a tokenizer"
+        f"the pre-tokenizer {spec} is not supported, expected ByteLevel, Digits, BertPreTokenizer, "
+        "Metaspace, Split by Regex (Isolated or Removed) or a Sequence of these; take a model with "
+        "such a tokenizer"
     )
 
 
-def in_sequence(splitters: list[Splitter]) -> Splitter:
-    if len(splitters) == 1:
-        return splitters[0]
-
-    def split(text: str) -> list[str]:
-        pieces = [text]
-        for splitter in splitters:
-            pieces = list(chain.from_iterable(map(splitter, pieces)))
-        return pieces
-
-    return split
+def pattern_step(pattern: str) -> Step:
+    """The step that cuts at a pattern's matches: they and what lies between them are words."""
+    if pattern in SCANNED:
+        kind, digits = SCANNED[pattern]
+        return partial(scanned, kind=kind, digits=digits)
+    return partial(matched, find(pattern))
 
 
-def whole(text: str) -> list[str]:
-    return [text]
+def scanned(pieces: Pieces, kind: int, digits: int = 0) -> Pieces:
+    starts, ends = scan(pieces.codes, pieces.starts, pieces.ends, kind, digits)
+    return pieces._replace(starts=starts, ends=ends)
 
 
-def after_space(text: str) -> list[str]:
-    return [text if text.startswith(" ") else " " + text]
+def after_space(pieces: Pieces) -> Pieces:
+    return pieces.with_prefix(ord(" "))
 
 
-def matches_and_gaps(pattern: str) -> Splitter:
-    compiled = compile_pattern(f"({pattern})")
-    return lambda text: [piece for piece in compiled.split(text) if piece]
+def after_mark(pieces: Pieces) -> Pieces:
+    return pieces.with_prefix(ord("▁"))
 
 
-def gaps_only(pattern: str) -> Splitter:
-    compiled = compile_pattern(f"({pattern})")
-    return lambda text: [piece for piece in compiled.split(text)[::2] if piece]
+def spaces_marked(pieces: Pieces) -> Pieces:
+    mark = np.where(pieces.codes == ord(" "), np.uint32(ord("▁")), pieces.codes)
+    return pieces._replace(codes=mark)
 
 
-def matches_only(pattern: str) -> Splitter:
-    compiled = compile_pattern(f"({pattern})")
-    return lambda text: [piece for piece in compiled.split(text)[1::2] if piece]
+def matched(
+    pattern: "regex.Pattern[str]", pieces: Pieces, gaps: bool = True, matches: bool = True
+) -> Pieces:
+    """The matches of a regular expression in each piece, what lies between them, or both."""
+    spans: list[tuple[int, int]] = []
+    for start, text in zip(pieces.starts.tolist(), pieces.strings(), strict=True):
+        done = 0
+        for match in pattern.finditer(text):
+            first, last = match.span()
+            if gaps and done < first:
+                spans.append((start + done, start + first))
+            if matches and first < last:
+                spans.append((start + first, start + last))
+            done = last
+        if gaps and done < len(text):
+            spans.append((start + done, start + len(text)))
+    found = np.array(spans, np.int64).reshape(-1, 2)
+    return pieces._replace(starts=found[:, 0].copy(), ends=found[:, 1].copy())
 
 
-def compile_pattern(pattern: str) -> "regex.Pattern[str]":
-    """Compile a pattern in one group: ``split`` then returns gaps and matches in turn."""
+def find(pattern: str) -> "regex.Pattern[str]":
+    """The compiled pattern. Raises: GroundupError if it is not valid."""
     try:
-        compiled = regex.compile(pattern)
+        return regex.compile(pattern)
     except regex.error as error:
         raise GroundupError(
             f"the pre-tokenizer's pattern {pattern} is not a valid regular expression ({error}); "
             "take a model with another tokenizer"
         ) from error
-    if compiled.groups != 1:
-        raise GroundupError(
-            f"the pre-tokenizer's pattern {pattern} has groups of its own, expected none; "
-            "write them as (?:...)"
-        )
-    return compiled

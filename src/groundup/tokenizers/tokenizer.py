@@ -1,27 +1,30 @@
 """The tokenizer of a model: text to token ids and back, special tokens and conversations included.
 
 Encoding takes these steps, each in its own module: find the added tokens, normalise the text
-between them, cut it into words, and merge the bytes of each word.
+between them, cut it into words, and find the tokens of each word.
 """
 
-import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
 
 from .added_tokens import AddedToken, AddedTokens
-from .byte_pair_encoding import byte_alphabet, byte_pair_encode, merge_ranks
 from .chat_template import ChatTemplate
+from .normalization import Normalizer, as_it_is
+from .pieces import Pieces
 from .pre_tokenization import Splitter
 from .shielding import shield
 from .streaming import StreamDecoder
+from .token_model import TokenModel
+from .word_cache import WordCache
 
-__all__ = ["Tokenizer"]
+__all__ = ["Encoding", "Tokenizer"]
 
 # Tokens that end a turn by their name: model files often declare only one of them.
 END_OF_TURN = {
@@ -35,8 +38,15 @@ END_OF_TURN = {
 SURROGATE = regex.compile(r"[\ud800-\udfff]")
 
 
+class Encoding(NamedTuple):
+    """The tokens of a text, and where in it they lie."""
+
+    ids: NDArray[np.int32]  # (n,)
+    spans: NDArray[np.int64]  # (n, 2) first character and end; equal for tokens put around it
+
+
 class Tokenizer:
-    """Byte-level BPE with added tokens. Build one with ``tokenizer_from_gguf`` or ``..._folder``.
+    """A model's tokens with added tokens. ``tokenizer_from_gguf`` and ``..._folder`` build one.
 
     ``size``: one more than the largest id. ``bos_id``: the id that begins a text, or None.
     ``eos_ids``: every id that ends a turn. ``special_ids``: the ids that stand for no text.
@@ -45,38 +55,31 @@ class Tokenizer:
 
     def __init__(
         self,
-        vocabulary: dict[str, int],
-        merges: list[tuple[str, str]],
+        model: TokenModel,
         splitter: Splitter,
         *,
+        normalizer: Normalizer = as_it_is,
         added: Sequence[AddedToken] = (),
         bos_id: int | None = None,
         eos_ids: Collection[int] = (),
         prefix_ids: Sequence[int] = (),
-        unknown_id: int | None = None,
-        nfc: bool = False,
-        ignore_merges: bool = False,
+        suffix_ids: Sequence[int] = (),
         chat_template: ChatTemplate | None = None,
     ) -> None:
         """Arguments:
-        vocabulary: token, in the characters of ``byte_alphabet``, to id; added tokens may be in it.
-        merges: of the vocabulary's tokens, the first learned first.
+        model: the vocabulary and how words become tokens; added tokens may be in it.
         splitter: cuts a text into words.
+        normalizer: what is done to a text before it is cut.
         added: the tokens that are looked for in the text before it is cut.
         bos_id, eos_ids: as the attributes; added tokens with an end-of-turn name are included.
-        prefix_ids: what ``encode`` puts before every text, such as ``[bos_id]``.
-        unknown_id: stands for a byte without a token; None drops such bytes, as their model did
-            (SmolLM2 has none for 21 bytes: six control characters, and bytes of no valid text or of
-            planes 4 to 11).
-        nfc: the text is brought to Unicode's normal form C first.
-        ignore_merges: a word that is a token as a whole is that token, whatever the merges say.
+        prefix_ids, suffix_ids: what ``encode`` puts around every text, such as ``[bos_id]``.
         """
-        self._nfc = nfc
+        self._normalizer = normalizer
         # A special token is looked for as written, always: what becomes one only by normalising
         # would have passed the shield of encode_chat.
         raw = [t for t in added if t.special or not t.normalized]
         normalized = [
-            replace(t, text=self._normal(t.text)) for t in added if t.normalized and not t.special
+            replace(t, text=normalizer(t.text)[0]) for t in added if t.normalized and not t.special
         ]
         added = [*raw, *normalized]
 
@@ -84,45 +87,44 @@ class Tokenizer:
         self.eos_ids = frozenset(eos_ids) | {t.id for t in added if t.text in END_OF_TURN}
         self.special_ids = frozenset(token.id for token in added if token.special)
         self.chat_template = chat_template
-        self._ids = vocabulary | {token.text: token.id for token in added}
+        self._ids = {**model.vocabulary, **{token.text: token.id for token in added}}
         # By id, apart from _ids: an added é may stand beside the é that is the byte 0xE9.
-        self._tokens = {token_id: token for token, token_id in vocabulary.items()}
+        self._tokens = {token_id: token for token, token_id in model.vocabulary.items()}
         self._tokens |= {token.id: token.text for token in added}
         self.size = max(self._tokens) + 1
-
-        alphabet = byte_alphabet()
-        bytes_by_character = {character: byte for byte, character in alphabet.items()}
-        self._bytes = {i: spelled(token, bytes_by_character) for i, token in self._tokens.items()}
+        self._bytes_of = model.bytes_of
+        self._bytes = {i: model.bytes_of(token, False) for i, token in self._tokens.items()}
         self._control_tokens = [token.text for token in added if token.special]
 
         self._added_raw = AddedTokens(raw)
         self._added_normalized = AddedTokens(normalized)
         self._prefix_ids = list(prefix_ids)
-        self._split = splitter
-        byte_ids = [vocabulary.get(character, unknown_id) for character in alphabet.values()]
-        ranks = merge_ranks(vocabulary, merges)
-        # Without the special tokens: GGUF lists them among the others, and text must not spell one.
-        words = set(vocabulary.values()) - self.special_ids if ignore_merges else ()
-        wholes = {self._bytes[i]: i for i in words}
-
-        def encode_word(word: str) -> list[int]:
-            encoded = word.encode()
-            if encoded in wholes:
-                return [wholes[encoded]]
-            ids = (byte_ids[byte] for byte in encoded)
-            return byte_pair_encode([i for i in ids if i is not None], ranks)
-
-        self._words = WordCache(encode_word)
+        self._suffix_ids = list(suffix_ids)
+        self._splitter = splitter
+        self._words = WordCache(model)
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """The ids of a text, with the model's own beginning (such as its BOS id) before them.
+        """The ids of a text, with what the model puts around it (such as its BOS id).
 
         Arguments:
             text: any text. A lone surrogate, which no UTF-8 can hold, counts as U+FFFD.
             special: False treats special tokens in the text as plain text. Added tokens that are
                 not special (``<think>``, runs of spaces) stand for text and are found always.
         """
-        return [*self._prefix_ids, *self._encode(text, special, {})]
+        ids: list[int] = self.encode_with_spans(text, special=special).ids.tolist()
+        return ids
+
+    def encode_with_spans(self, text: str, *, special: bool = True) -> Encoding:
+        """As ``encode``, with the characters that each token stands for, and in arrays.
+
+        A token that is part of a character has that whole character.
+        """
+        ids, spans = self._encode(text, special, {})
+        before, behind = len(self._prefix_ids), len(self._suffix_ids)
+        if before or behind:
+            ids = np.concatenate((self._prefix_ids, ids, self._suffix_ids)).astype(np.int32)
+            spans = np.pad(spans, ((before, behind), (0, 0)))
+        return Encoding(ids, spans)
 
     def encode_chat(
         self,
@@ -145,13 +147,18 @@ class Tokenizer:
             (messages, variables), self._control_tokens, self.chat_template.source
         )
         text = self.chat_template.render(messages, add_generation_prompt, **variables)
-        return self._encode(text, True, restore)
+        ids: list[int] = self._encode(text, True, restore)[0].tolist()
+        return ids
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         """The text of ids. Bytes that are not UTF-8 become U+FFFD; ids without a token, nothing."""
-        return b"".join(
-            self.bytes_of(i) for i in ids if not (skip_special and i in self.special_ids)
-        ).decode(errors="replace")
+        shown = [i for i in ids if i in self._tokens]
+        if skip_special:
+            shown = [i for i in shown if i not in self.special_ids]
+        text = b"".join(map(self.bytes_of, shown[1:]))
+        if shown:
+            text = self._bytes_of(self._tokens[shown[0]], True) + text
+        return text.decode(errors="replace")
 
     def stream(self) -> StreamDecoder:
         """A decoder for ids that arrive one by one."""
@@ -179,51 +186,38 @@ class Tokenizer:
             )
         return self._ids[token]
 
-    def _encode(self, text: str, special: bool, restore: dict[int, str]) -> list[int]:
-        ids: list[int] = []
-        for piece in self._pieces(SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text), special):
-            if isinstance(piece, int):
-                ids.append(piece)
+    def _encode(
+        self, text: str, special: bool, restore: dict[int, str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        text = SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+        ids: list[Any] = []
+        spans: list[Any] = []
+        for first, found in self._pieces(text, special, restore):
+            if isinstance(found, Pieces):
+                piece_ids, piece_spans = self._words.tokens(self._splitter.cut(found))
+                ids.append(piece_ids)
+                spans.append(piece_spans + first)
             else:
-                words = self._split(piece.translate(restore) if restore else piece)
-                ids.extend(chain.from_iterable(map(self._words.__getitem__, words)))
-        return ids
+                ids.append([found[0]])
+                spans.append([found[1:]])
+        if not ids:
+            return np.empty(0, np.int32), np.empty((0, 2), np.int64)
+        return np.concatenate(ids).astype(np.int32, copy=False), np.concatenate(spans)
 
-    def _pieces(self, text: str, special: bool) -> Iterator[int | str]:
-        for piece in self._added_raw.split(text, special=special):
-            if isinstance(piece, int):
-                yield piece
-            else:
-                yield from self._added_normalized.split(self._normal(piece), special=special)
-
-    def _normal(self, text: str) -> str:
-        return unicodedata.normalize("NFC", text) if self._nfc else text
-
-
-class WordCache(dict[str, list[int]]):
-    """Words to their ids. A text repeats its words, and a hit costs no Python call.
-
-    At most 65,536 words of at most 64 characters are kept; when full, it starts anew.
-    """
-
-    def __init__(self, encode_word: Callable[[str], list[int]]) -> None:
-        self._encode_word = encode_word
-
-    def __missing__(self, word: str) -> list[int]:
-        ids = self._encode_word(word)
-        if len(word) <= 64:
-            if len(self) >= 65_536:
-                self.clear()
-            self[word] = ids
-        return ids
-
-
-def spelled(token: str, bytes_by_character: dict[str, int]) -> bytes:
-    """The bytes that a token's characters stand for; its own UTF-8 if one stands for none.
-
-    As in Hugging Face's decoder, that holds for added tokens too: one named ``ö`` is byte 0xF6.
-    """
-    try:
-        return bytes(map(bytes_by_character.__getitem__, token))
-    except KeyError:
-        return token.encode()
+    def _pieces(
+        self, text: str, special: bool, restore: dict[int, str]
+    ) -> Iterator[tuple[int, Pieces | tuple[int, int, int]]]:
+        """The id, start and end of each added token, or a text; behind where its spans begin."""
+        for start, end, token_id in self._added_raw.split(text, special=special):
+            if token_id is not None:
+                yield 0, (token_id, start, end)
+                continue
+            piece, origins = self._normalizer(text[start:end].translate(restore))
+            for first, last, found in self._added_normalized.split(piece, special=special):
+                place = (first, last) if origins is None else origins[[first, last - 1], [0, 1]]
+                if found is not None:
+                    yield 0, (found, start + int(place[0]), start + int(place[1]))
+                elif origins is None:
+                    yield start + first, Pieces.of(piece[first:last])
+                else:
+                    yield start, Pieces.of(piece[first:last], origins[first:last])

@@ -59,6 +59,19 @@ class Accounts:
                 raise GroundupError(f"there is an account {name!r} already: choose another name")
             return _insert(connection, name, password_hash, role)
 
+    def get(self, user: str) -> User:
+        """The user with this id.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        query = select(*_COLUMNS).where(users.c.id == user)
+        with self._database.reading() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise NotFoundError("this account was removed")
+        return User(**row)
+
     def all(self) -> list[User]:
         """The accounts, by name. The user ``local`` is none."""
         query = select(*_COLUMNS).where(users.c.password_hash.is_not(None)).order_by(users.c.name)

@@ -7,6 +7,7 @@ from groundup.app.store.database import Database
 from groundup.app.store.messages import Messages
 from groundup.app.store.migrate import migrate
 from groundup.app.store.ratings import Ratings
+from groundup.app.store.sessions import Sessions
 from groundup.app.store.settings import ServerSettings, Settings
 
 __all__ = ["Store"]
@@ -38,6 +39,7 @@ class Store:
         self.conversations = Conversations(self._database)
         self.messages = Messages(self._database)
         self.ratings = Ratings(self._database)
+        self.sessions = Sessions(self._database)
         self.settings = Settings(self._database)
         self.server_settings = ServerSettings(self._database)
 

@@ -279,6 +279,27 @@ def check_bad_numbers(part: ModuleType) -> None:
     assert_raises(ValueError, partial(cache.advance, 1), when)
 
 
+def check_select(part: ModuleType) -> None:
+    """select: each sequence continues what another held, in every layer"""
+    held, following = pairs(3), pairs(2)
+    for rows in ([1, 0], [1, 1], [0, 0], [0, 1]):
+        chosen = [(k[rows], v[rows]) for k, v in held]
+        want = joined(chosen, following)
+        cache = new(part)
+        write(cache, held, held, "in the first pass")
+        cache.advance(3)
+        cache.write(0, *following[0])  # and no advance
+        cache.select(torch.tensor(rows))
+        assert_equal(cache.length, 3, f"the length after select({rows})")
+        when = "advance(1), and select has forgotten what was written"
+        assert_raises(ValueError, partial(cache.advance, 1), when)
+        write(cache, following, want, f"after select({rows})")
+    for wrong in ([0], [0, 2], [-1, 0], [0, 1, 1]):
+        numbers = torch.tensor(wrong)
+        assert_raises(ValueError, partial(cache.select, numbers), f"select({wrong}) of 2 sequences")
+    write(cache, following, want, "after calls of select that raised ValueError")
+
+
 def workload(part: ModuleType, size: int) -> Callable[[], object]:
     """What ``--bench`` times: a token's writes to SmolLM2's 30 layers, with ``size`` held."""
     cache = part.KVCache(30, 3, 64, limit=2 * size)

@@ -76,4 +76,18 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "truncate lengthens": ("if not 0 <= length <= self._length:", "if length < 0:"),
     "length counts what is only written": ("return self._length\n", "return self._written\n"),
     "a size of zero is taken": ("if size <= 0:", "if size < 0:"),
+    "select takes the rows' inverse": (
+        "held.index_select(2, rows)",
+        "held.index_select(2, rows.argsort())",
+    ),
+    "select moves the keys alone": (
+        "held = self._store[..., : self._length, :]",
+        "held = self._store[:, :1, ..., : self._length, :]",
+    ),
+    "select copies row by row over what it still needs": (
+        "held.copy_(held.index_select(2, rows))",
+        "[held[:, :, b].copy_(held[:, :, r]) for b, r in enumerate(rows.tolist())]",
+    ),
+    "select keeps what was written": ("        self._written = self._length\n", ""),
+    "select does not look at the rows": ("if rows.shape != (batch,) or not", "if False and not"),
 }

@@ -1,0 +1,130 @@
+"""Normalisation: writing in one way what can be written in several, before words are cut.
+
+A normaliser gives the new text, and for each of its characters where in the old one it comes from.
+Sources: Unicode Standard Annex 15 (NFC, NFD, NFKC, NFKD), and BERT's `BasicTokenizer` (Devlin et
+al. 2018), as Hugging Face's tokenizer.json files describe them.
+"""
+
+import unicodedata
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from groundup.errors import GroundupError
+
+from .character_classes import CJK, character_classes
+
+__all__ = ["Normalizer", "as_it_is", "normalizer_from_json"]
+
+# Text to (n characters, (n, 2) start and end of what each was); None where nothing moved.
+Origins = NDArray[np.int64] | None
+Normalizer = Callable[[str], tuple[str, Origins]]
+
+# A character with those that may be composed with it: marks, and the parts of Hangul syllables.
+CLUSTER = regex.compile(r".[\p{M}\u1160-\u11ff\uff9e\uff9f]*", regex.DOTALL)
+
+
+def as_it_is(text: str) -> tuple[str, Origins]:
+    """No change."""
+    return text, None
+
+
+def normalizer_from_json(spec: dict[str, Any] | None) -> Normalizer:
+    """The normaliser that the ``normalizer`` object of a tokenizer.json describes.
+
+    Supported: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, BertNormalizer, Sequence, and None.
+    Raises: GroundupError for anything else.
+    """
+    match spec:
+        case None:
+            return as_it_is
+        case {"type": "NFC" | "NFD" | "NFKC" | "NFKD" as form}:
+            return partial(by_cluster, partial(unicodedata.normalize, form))
+        case {"type": "Lowercase"}:
+            return partial(by_character, str.lower)
+        case {"type": "StripAccents"}:
+            return partial(by_character, without_accents)
+        case {"type": "BertNormalizer"}:
+            return bert_normalizer(spec)
+        case {"type": "Sequence", "normalizers": list(parts)}:
+            return in_sequence([normalizer_from_json(part) for part in parts])
+    raise GroundupError(
+        f"the normalizer {spec} is not supported, expected NFC, NFD, NFKC, NFKD, Lowercase, "
+        "StripAccents, BertNormalizer or a Sequence of these; take a model with such a tokenizer"
+    )
+
+
+def by_cluster(change: Callable[[str], str], text: str) -> tuple[str, Origins]:
+    """Change a text whose characters may be joined with those behind them.
+
+    What becomes of a character and its marks comes from all of them.
+    """
+    if text.isascii() or (changed := change(text)) == text:
+        return text, None
+    parts = CLUSTER.findall(text)
+    becomes = [change(part) for part in parts]
+    if "".join(becomes) != changed:  # a cluster that this pattern does not know
+        parts, becomes = [text], [changed]
+    return changed, origins_of(list(map(len, parts)), list(map(len, becomes)))
+
+
+def by_character(change: Callable[[str], str], text: str) -> tuple[str, Origins]:
+    """Change each character by itself."""
+    becomes = [change(character) for character in text]
+    changed = "".join(becomes)
+    if len(changed) == len(text) and all(len(new) == 1 for new in becomes):
+        return changed, None
+    return changed, origins_of([1] * len(text), list(map(len, becomes)))
+
+
+def origins_of(old: list[int], new: list[int]) -> NDArray[np.int64]:
+    """The spans of the old parts of these lengths, one row for each character of the new ones."""
+    ends = np.array([*accumulate(old)], np.int64)
+    spans = np.stack((ends - np.array(old, np.int64), ends), axis=1)
+    return np.repeat(spans, np.array(new, np.int64), axis=0)
+
+
+def in_sequence(normalizers: list[Normalizer]) -> Normalizer:
+    def normalize(text: str) -> tuple[str, Origins]:
+        origins: Origins = None
+        for normalizer in normalizers:
+            text, new = normalizer(text)
+            if new is not None and origins is not None and len(new):
+                new = np.stack((origins[new[:, 0], 0], origins[new[:, 1] - 1, 1]), axis=1)
+            origins = origins if new is None else new
+        return text, origins
+
+    return normalize
+
+
+def without_accents(text: str) -> str:
+    return "".join(c for c in text if unicodedata.category(c) != "Mn")
+
+
+def bert_normalizer(spec: dict[str, Any]) -> Normalizer:
+    """BERT's: controls are dropped, spaces are all U+0020, Chinese characters stand alone.
+
+    Without ``strip_accents`` in the file, accents are dropped where letters are lowered.
+    """
+    lowercase: bool = spec["lowercase"]
+    strip = lowercase if spec.get("strip_accents") is None else spec["strip_accents"]
+
+    @cache
+    def becomes(character: str) -> str:
+        if spec["clean_text"]:
+            if character.isspace() and character not in "\x1c\x1d\x1e\x1f":
+                return " "
+            if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co"):
+                return ""
+        if spec["handle_chinese_chars"] and character_classes()[ord(character)] & CJK:
+            character = f" {character} "
+        if strip:
+            character = without_accents(unicodedata.normalize("NFD", character))
+        return character.lower() if lowercase else character
+
+    return partial(by_character, becomes)
