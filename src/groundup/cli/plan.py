@@ -61,16 +61,17 @@ def show_plan(
     if ics is not None:
         try:
             now = datetime.now().astimezone()
-            write_text(ics, calendar(study.plan.sessions, study.schedule.at, now))
+            write_text(ics, calendar(study.sessions, study.schedule.at, now))
         except OSError as error:
             raise GroundupError(f"cannot write {ics}: {error.strerror}") from None
-        typer.echo(f"Wrote {len(study.plan.sessions)} sessions to {ics}")
+        typer.echo(f"Wrote {len(study.sessions)} sessions to {ics}")
         return
     sessions = study.plan.on(today)
     typer.echo(f"{today:%A, %-d %B %Y}" + ("" if sessions else ": nothing is planned"))
     for session in sessions:
         task = session.task
-        typer.echo(f"  {session.minutes / 60:>4g} h  {task.kind:<8} {task.id}")
+        mark = "✓" if study.finished(session) else " "
+        typer.echo(f"{mark} {session.minutes / 60:>4g} h  {task.kind:<8} {task.id}")
     if study.plan.behind > 0:
         hours_behind = f"{study.plan.behind / 60:g} h"
         typer.echo(f"You are {hours_behind} behind the first plan, so it was laid out anew.")

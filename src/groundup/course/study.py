@@ -17,9 +17,11 @@ from groundup.errors import GroundupError
 __all__ = [
     "Plan",
     "Record",
+    "day_of",
     "log_study",
     "mark_task",
     "minutes_left",
+    "minutes_spent",
     "planned",
     "record",
     "schedule_of",
@@ -98,6 +100,20 @@ def tasks_done(events: Iterable[Event], passed: Collection[str]) -> set[str]:
     return {*passed, *(task for task, done in marked.items() if done)}
 
 
+def day_of(event: Event, zone: tzinfo | None = None) -> date:
+    """The learner's day on which something happened; ``zone`` as `record` takes it."""
+    return datetime.fromisoformat(event["time"]).astimezone(zone).date()
+
+
+def minutes_spent(events: Iterable[Event]) -> dict[str, int]:
+    """The minutes that were logged, by task."""
+    spent: dict[str, int] = {}
+    for event in events:
+        if event["event"] == "study":
+            spent[event["task"]] = spent.get(event["task"], 0) + event["minutes"]
+    return spent
+
+
 def minutes_left(
     tasks: Iterable[Task], events: Iterable[Event], done: Collection[str]
 ) -> dict[str, int]:
@@ -106,10 +122,7 @@ def minutes_left(
     Time logged is taken off a task. Until it is done a quarter of an hour stays, however long it
     took already.
     """
-    spent: dict[str, int] = {}
-    for event in events:
-        if event["event"] == "study":
-            spent[event["task"]] = spent.get(event["task"], 0) + event["minutes"]
+    spent = minutes_spent(events)
     return {
         task.id: 0 if task.id in done else max(task.minutes - spent.get(task.id, 0), UNFINISHED)
         for task in tasks

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import date
 
 from groundup.course.parts.table import PARTS
-from groundup.course.planner import Schedule, Task, roadmap_tasks
+from groundup.course.planner import Schedule, Session, Task, roadmap_tasks
 from groundup.course.progress import PartProgress, progress
 from groundup.course.roadmap import Week, load_roadmap
 from groundup.course.study import (
     Plan,
     Record,
+    day_of,
     minutes_left,
+    minutes_spent,
     planned,
     record,
     schedule_of,
@@ -33,8 +35,9 @@ class StudyPlan:
     states: dict[str, PartProgress]
     done: set[str]  # ids of tasks
     record: Record
+    logged: dict[str, int]  # minutes of today, by task
     schedule: Schedule | None
-    plan: Plan | None
+    plan: Plan | None  # as it was laid out this morning: what is done today does not shift the day
 
     def task(self, name: str) -> Task:
         """The task of this id.
@@ -47,6 +50,17 @@ class StudyPlan:
             return tasks[name]
         near = difflib.get_close_matches(name, tasks, n=1, cutoff=0.0)
         raise GroundupError(f"there is no task {name!r}: did you mean {near[0]!r}?")
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """What is still to do of the plan."""
+        planned = () if self.plan is None else self.plan.sessions
+        return tuple(session for session in planned if session.task.id not in self.done)
+
+    def finished(self, session: Session) -> bool:
+        """Whether a session of today is done, or its minutes were logged."""
+        task = session.task.id
+        return task in self.done or self.logged.get(task, 0) >= session.minutes
 
     @property
     def week(self) -> Week:
@@ -67,10 +81,25 @@ def read_study_plan(workspace: Workspace, today: date) -> StudyPlan:
     tasks = roadmap_tasks(weeks, {part.id: part.needs for part in PARTS.values()})
     states = progress(workspace)
     events = workspace.events()
-    done = tasks_done(events, {id for id, state in states.items() if state.ever_passed})
+    passed = {id for id, state in states.items() if state.ever_passed}
+    before = [event for event in events if day_of(event) < today]
+    passed_before = {
+        event["part"] for event in before if event["event"] == "check" and event["passed"]
+    }
+    done, done_before = tasks_done(events, passed), tasks_done(before, passed & passed_before)
     schedule = schedule_of(events)
     plan = None
     if schedule is not None:
-        plan = planned(tasks, schedule, today, minutes_left(tasks, events, done))
+        plan = planned(tasks, schedule, today, minutes_left(tasks, before, done_before))
     rest = schedule.rest if schedule is not None else ()
-    return StudyPlan(today, weeks, tasks, states, done, record(events, today, rest), schedule, plan)
+    return StudyPlan(
+        today,
+        weeks,
+        tasks,
+        states,
+        done,
+        record(events, today, rest),
+        minutes_spent(event for event in events if day_of(event) == today),
+        schedule,
+        plan,
+    )

@@ -47,4 +47,4 @@ async def build(visitor: Visitor) -> None:
         draw_lab_list(load_roadmap(), summaries, states)
 
 
-PAGE = Page("/labs", "Labs", "flask", 3, build, "labs.css")
+PAGE = Page("/labs", "Labs", "flask", 30, build, "labs.css")
