@@ -147,6 +147,33 @@ def test_what_is_read_of_a_workspace(workspace: Workspace, swapped_attention: ob
         study.task("rotry")
 
 
+def test_the_day_stays_as_it_was_planned_in_the_morning(
+    workspace: Workspace, swapped_attention: object
+) -> None:
+    today = datetime.now().astimezone().date()
+    set_schedule(workspace, Schedule(today, 120, 120))
+    morning = read_study_plan(workspace, today)
+    assert morning.plan is not None
+    first, second, *_ = morning.plan.on(today)
+    assert not morning.finished(first)
+    log_study(workspace, first.task, first.minutes - 1)
+    assert not read_study_plan(workspace, today).finished(first)
+    log_study(workspace, first.task, 1)
+    mark_task(workspace, morning.task("week-1-project"), done=True)
+    swapped_attention("mine = 1")  # type: ignore[operator]
+    noon = read_study_plan(workspace, today)
+    assert noon.plan == morning.plan
+    assert noon.finished(first)
+    assert not noon.finished(second)
+    gone = {s.task.id for s in noon.plan.sessions} - {s.task.id for s in noon.sessions}
+    assert gone == {"week-1-project", "attention"}
+    tomorrow = read_study_plan(workspace, today + timedelta(days=1))
+    assert tomorrow.plan is not None
+    planned = {session.task.id for session in tomorrow.plan.sessions}
+    assert not {"week-1-project", "attention"} & planned
+    assert (tomorrow.logged, noon.logged[first.task.id]) == ({}, first.minutes)
+
+
 def test_the_share_that_is_the_learners(workspace: Workspace, swapped_attention: object) -> None:
     nothing = ownership(progress(workspace).values())
     assert (nothing.parts, nothing.lines, nothing.all_parts) == (0, 0, len(PARTS))

@@ -136,11 +136,12 @@ class RoadmapPage:
         with tag("li", "done" if finished else ""):
             tag("span", f"kind {task.kind}", task.kind)
             with tag("span", "grow"):
-                if task.id in self.study.states:
-                    tag("a", "", task.id, href=f"/labs/{task.id}")
-                    tag("span", "muted small-text", task.title)
+                if task.id.startswith("week-"):
+                    tag("span", "", task.title.partition(": ")[2])
                 else:
-                    tag("span", "", task.title.partition(": ")[2] or task.title)
+                    here = task.id in self.study.states  # or the library does not have it yet
+                    tag("a" if here else "span", "", task.id, href=f"/labs/{task.id}")
+                    tag("span", "muted small-text", task.title)
             tag("span", "muted figure", f"{session.minutes} min")
             if finished:
                 with tag("span", "chip good"):
