@@ -49,6 +49,21 @@ class Part:
         return Path(__file__).parents[2].joinpath(*self.module.split(".")[1:]).with_suffix(".py")
 
 
+# Torch operations that are attention.
+FUSED_ATTENTION = frozenset(
+    {
+        "scaled_dot_product_attention",
+        "_scaled_dot_product_attention_math",
+        "_scaled_dot_product_flash_attention",
+        "_scaled_dot_product_flash_attention_for_cpu",
+        "_scaled_dot_product_efficient_attention",
+        "_scaled_dot_product_fused_attention_overrideable",
+        "multi_head_attention_forward",
+        "_native_multi_head_attention",
+        "flex_attention",
+    }
+)
+
 PARTS: dict[str, Part] = {
     part.id: part
     for part in (
@@ -63,19 +78,7 @@ PARTS: dict[str, Part] = {
             "groundup.models.attention",
             minutes=90,
             summary="Causal scaled dot-product attention with grouped queries",
-            forbidden=frozenset(
-                {
-                    "scaled_dot_product_attention",
-                    "_scaled_dot_product_attention_math",
-                    "_scaled_dot_product_flash_attention",
-                    "_scaled_dot_product_flash_attention_for_cpu",
-                    "_scaled_dot_product_efficient_attention",
-                    "_scaled_dot_product_fused_attention_overrideable",
-                    "multi_head_attention_forward",
-                    "_native_multi_head_attention",
-                    "flex_attention",
-                }
-            ),
+            forbidden=FUSED_ATTENTION,
         ),
         Part(
             "rms-norm",
@@ -98,6 +101,27 @@ PARTS: dict[str, Part] = {
             minutes=30,
             summary="The gated feed-forward layer",
             forbidden=frozenset({"silu", "silu_", "glu"}),
+        ),
+        Part(
+            "sinusoidal-positions",
+            "groundup.models.sinusoidal_positions",
+            minutes=30,
+            summary="The first transformer's sines and cosines",
+        ),
+        Part(
+            "multi-head-attention",
+            "groundup.models.multi_head_attention",
+            minutes=75,
+            summary="Heads, projections and masks, over itself or an encoder's output",
+            needs=("attention",),
+            forbidden=FUSED_ATTENTION,
+        ),
+        Part(
+            "relative-position-bias",
+            "groundup.models.relative_position_bias",
+            minutes=45,
+            summary="T5's learned bias for buckets of distances",
+            needs=("multi-head-attention",),
         ),
         Part(
             "kv-cache",
