@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -60,12 +61,16 @@ def test_a_database_that_is_none(own_home: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_its_life(
-    how: signal.Signals, own_home: Path, environment: Callable[[], dict[str, str]], tmp_path: Path
+    how: signal.Signals,
+    own_home: Path,
+    environment: Callable[[], dict[str, str]],
+    tmp_path: Path,
+    tiny_model: str,
 ) -> None:
-    """It serves pages before the model is loaded, and leaves no process behind."""
+    """It serves pages while it loads the model, and leaves no process behind."""
     with (tmp_path / "said").open("w+") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "groundup", "up", "--no-open", "--model", "/nowhere.gguf"],
+            [sys.executable, "-m", "groundup", "up", "--no-open", "--model", tiny_model],
             env=environment(), stderr=subprocess.PIPE, stdout=said, text=True, cwd=tmp_path,
         )  # fmt: skip
         assert process.stderr is not None
@@ -75,7 +80,10 @@ def test_its_life(
         page = httpx.get(url, follow_redirects=True, timeout=30)
         assert page.status_code == 200
         assert "groundup" in page.text
-        started = psutil.Process(process.pid).children(recursive=True)
+        deadline = time.monotonic() + 60
+        while not (started := psutil.Process(process.pid).children(recursive=True)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         process.send_signal(how)
         process.wait(60)
         rest = process.stderr.read()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from groundup.app.model_server import Endpoint, ModelServers
 from groundup.app.sign_in import LiveSessions
 from groundup.app.store.store import Store
 from groundup.course.workspace import Workspace, find_workspace
+from groundup.errors import GroundupError
 
 __all__ = ["App"]
 
@@ -50,6 +52,12 @@ class App:
             return await asyncio.to_thread(endpoints.find, name) or await models.endpoint(name)
 
         return cls(folder, store, models, Answers(store, endpoint), endpoints, sessions, model)
+
+    async def warm_up(self) -> None:
+        """Load the model before it is asked for, so that the first answer need not wait for it."""
+        if await asyncio.to_thread(self.endpoints.find, self.model) is None:
+            with suppress(GroundupError):  # who asks for it is told
+                await self.models.endpoint(self.model)
 
     @property
     def workspace(self) -> Workspace | None:

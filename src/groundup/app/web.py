@@ -31,7 +31,9 @@ def create_web(app: App) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await app.answers.start()
+        warming = asyncio.create_task(app.warm_up())
         yield
+        warming.cancel()
         await app.answers.close()
         await app.models.close()
         app.store.close()
