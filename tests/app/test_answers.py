@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from groundup.app import answers as module
-from groundup.app.answers import LONGEST_MESSAGE, Answers, Changed, Progress
+from groundup.app.answers import Answers, Changed, Progress
 from groundup.app.model_server import Endpoint
+from groundup.app.preferences import put_limits
 from groundup.app.store.conversations import Conversation
 from groundup.app.store.messages import Message
 from groundup.app.store.store import Store
@@ -280,13 +281,38 @@ async def test_the_app_was_killed(kept: Store, user: str, chat: Conversation) ->
     await answers.close()
 
 
-@pytest.mark.parametrize("text", ["", " \n ", "x" * (LONGEST_MESSAGE + 1)])
+@pytest.mark.parametrize("text", ["", " \n ", "x" * 50_001])
 async def test_messages_that_are_refused(
     answers: Answers, kept: Store, user: str, chat: Conversation, text: str
 ) -> None:
     with pytest.raises(GroundupError, match=r"empty|50,001 characters"):
         await answers.ask(user, chat.id, text, None)
     assert kept.messages.path(user, chat.id) == []
+
+
+async def test_limits_hold(
+    answers: Answers, kept: Store, user: str, chat: Conversation, model: ScriptedModel
+) -> None:
+    limits = {"answer_tokens": 16, "message_characters": 100, "running_answers": 2}
+    put_limits(kept, limits)
+    with pytest.raises(GroundupError, match="101 characters long, and at most 100 can"):
+        await answers.ask(user, chat.id, "x" * 101, None)
+    model.pieces = ["a "] * 100
+    await answers.ask(user, chat.id, "x" * 100, None)
+    answer = await finished(answers, kept, user, chat)
+    assert (answer.content, answer.state, answer.tokens) == ("a " * 16, "complete", 16)
+    assert answer.error == "the answer ends at 16 tokens, the limit"
+    model.pause.clear()
+    question = await answers.ask(user, chat.id, "one", None)
+    await answers.ask(user, chat.id, "two", None)
+    for again in (
+        answers.ask(user, chat.id, "three", None),
+        answers.answer(user, kept.messages.get(user, question)),
+    ):
+        with pytest.raises(GroundupError, match="2 of your answers are being written"):
+            await again
+    other = kept.accounts.add("other", "hash", "member").id
+    await answers.ask(other, kept.conversations.create(other).id, "mine", None)
 
 
 async def test_one_answer_at_a_time_in_a_branch(

@@ -197,7 +197,7 @@ def test_limits(store: Store) -> None:
     assert read_limits(store) == Limits(answer_tokens=100)
     for bad in (
         {"answer_tokens": 0}, {"answer_tokens": 1.5}, {"answer_tokens": "many"}, {"other": 1},
-        {"running_answers": 101}, {"message_characters": None}, {"answer_tokens": True},
+        {"running_answers": 1001}, {"message_characters": None}, {"answer_tokens": True},
     ):  # fmt: skip
         with pytest.raises(GroundupError, match="these are no limits"):
             put_limits(store, bad)

@@ -19,14 +19,14 @@ from groundup.app.chat_completions import TooLongError, chat_completion, client_
 from groundup.app.markdown import GrowingMarkdown
 from groundup.app.model_choice import short_name
 from groundup.app.model_server import Endpoint
+from groundup.app.preferences import Limits, read_limits
 from groundup.app.store.conversations import Conversation, NotFoundError
 from groundup.app.store.messages import Message, State
 from groundup.app.store.store import Store
 from groundup.errors import GroundupError
 
-__all__ = ["LONGEST_MESSAGE", "Answers", "Changed", "Progress", "checked_message"]
+__all__ = ["Answers", "Changed", "Progress"]
 
-LONGEST_MESSAGE = 50_000  # characters that a user may send at once
 LONGEST_PROMPT = 500_000  # characters of earlier messages that are sent to a model
 KEEP_INTERVAL = 0.5  # seconds between two writes of what grows
 SHOW_INTERVAL = 0.03  # seconds between two updates of a page: more would not be seen
@@ -62,6 +62,7 @@ class Answer:
     message: Message
     system: str
     sampling: Mapping[str, Any]
+    longest: int  # tokens
     text: str = ""
     tokens: int = 0
     waiting: str = ""
@@ -122,10 +123,9 @@ class Answers:
             The message's id: it is in the store.
 
         Raises:
-            GroundupError: the message is empty or too long, an answer is being written here, or the
-                store refuses.
+            GroundupError: as of `checked`; an answer is being written here; or the store refuses.
         """
-        text = checked_message(text)
+        text = await self.checked(user, text)
         if conversation in self._beginning or any(
             answer.message.id == parent for answer, _ in self._running.values()
         ):
@@ -145,12 +145,34 @@ class Answers:
             self._beginning.discard(conversation)
         return message.id
 
+    async def checked(self, user: str, text: str) -> str:
+        """A user's message without space around it.
+
+        Raises:
+            GroundupError: it is empty or longer than the limit, or the user has as many answers
+                being written as there may be.
+        """
+        limits = await asyncio.to_thread(read_limits, self._store)
+        self._check_running(user, limits)
+        text = text.strip()
+        if not text:
+            raise GroundupError("the message is empty: write something")
+        if len(text) > limits.message_characters:
+            raise GroundupError(
+                f"the message is {len(text):,} characters long, and at most "
+                f"{limits.message_characters:,} can be sent: shorten it or send it in parts"
+            )
+        return text
+
     async def answer(self, user: str, question: Message) -> None:
         """Begin to answer a user's message; other answers to it stay, as other branches.
 
         Raises:
-            GroundupError: the store refuses.
+            GroundupError: the user has as many answers being written as there may be, or the store
+                refuses.
         """
+        limits = await asyncio.to_thread(read_limits, self._store)
+        self._check_running(user, limits)
 
         def add() -> tuple[Conversation, Message]:
             conversation = self._store.conversations.get(user, question.conversation_id)
@@ -166,7 +188,9 @@ class Answers:
             return conversation, answer
 
         conversation, message = await asyncio.to_thread(add)
-        answer = Answer(user, message, conversation.system, conversation.sampling)
+        answer = Answer(
+            user, message, conversation.system, conversation.sampling, limits.answer_tokens
+        )
         task = asyncio.create_task(self._write(answer), name=f"answer {message.id}")
         self._running[message.id] = answer, task
         if self._keeper is None:
@@ -192,6 +216,14 @@ class Answers:
     def conversations(self) -> set[str]:
         """Those in which an answer is being written."""
         return {answer.message.conversation_id for answer, _ in self._running.values()}
+
+    def _check_running(self, user: str, limits: Limits) -> None:
+        running = sum(answer.user == user for answer, _ in self._running.values())
+        if running >= limits.running_answers:
+            raise GroundupError(
+                f"{running} of your answers are being written, as many as may be at a time: wait "
+                "for the end of one, or stop it"
+            )
 
     # --- writing
 
@@ -248,6 +280,8 @@ class Answers:
                             answer.ended = loop.time()
                             answer.began = answer.began or answer.ended
                             self._show_soon(answer)
+                        if answer.tokens >= answer.longest:
+                            return f"the answer ends at {answer.longest:,} tokens, the limit"
             except TooLongError:
                 half = _newer_half(messages)
                 if not half:
@@ -323,23 +357,6 @@ class Answers:
         # Long blocks are costly to render anew: they are, less often.
         now = loop.time()
         answer.next_shown = now + max(SHOW_INTERVAL, SHARE * (now - start))
-
-
-def checked_message(text: str) -> str:
-    """A user's message without space around it.
-
-    Raises:
-        GroundupError: it is empty or too long.
-    """
-    text = text.strip()
-    if not text:
-        raise GroundupError("the message is empty: write something")
-    if len(text) > LONGEST_MESSAGE:
-        raise GroundupError(
-            f"the message is {len(text):,} characters long, and at most {LONGEST_MESSAGE:,} can "
-            "be sent: shorten it or send it in parts"
-        )
-    return text
 
 
 def _as_sent(path: list[Message]) -> list[dict[str, str]]:

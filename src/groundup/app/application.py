@@ -8,6 +8,7 @@ from pathlib import Path
 
 from groundup.app.answers import Answers
 from groundup.app.endpoints import Endpoints
+from groundup.app.model_choice import local_models
 from groundup.app.model_server import Endpoint, ModelServers
 from groundup.app.sign_in import LiveSessions
 from groundup.app.store.store import Store
@@ -58,6 +59,17 @@ class App:
         if await asyncio.to_thread(self.endpoints.find, self.model) is None:
             with suppress(GroundupError):  # who asks for it is told
                 await self.models.endpoint(self.model)
+
+    def offered_models(self) -> list[str]:
+        """Those that one can talk to: local ones that are here, and endpoints' elsewhere.
+
+        Where the file of endpoints cannot be read, Settings says why.
+        """
+        try:
+            elsewhere = self.endpoints.models()
+        except GroundupError:
+            elsewhere = []
+        return [*local_models(self.model), *elsewhere]
 
     @property
     def workspace(self) -> Workspace | None:

@@ -17,7 +17,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
 
     answer_tokens: Annotated[int, Meta(ge=16, le=1_000_000)] = 4096
     message_characters: Annotated[int, Meta(ge=100, le=1_000_000)] = 50_000
-    running_answers: Annotated[int, Meta(ge=1, le=100)] = 4
+    running_answers: Annotated[int, Meta(ge=1, le=1000)] = 64
 
 
 def read_limits(store: Store) -> Limits:

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from html import escape
+from math import ceil
 from urllib.parse import parse_qs, quote
 
 from starlette.datastructures import Headers
@@ -21,11 +22,19 @@ from starlette.websockets import WebSocketClose
 from groundup.app.attempts import Attempts
 from groundup.app.icons import icon
 from groundup.app.passwords import user_with_password
+from groundup.app.store.accounts import User
 from groundup.app.store.sessions import LIFETIME, Session
 from groundup.app.store.store import Store
 from groundup.errors import GroundupError
 
-__all__ = ["COOKIE", "LiveSessions", "LocalUser", "SignIn", "sign_in_address"]
+__all__ = [
+    "COOKIE",
+    "LiveSessions",
+    "LocalUser",
+    "SignIn",
+    "TooManyAttemptsError",
+    "sign_in_address",
+]
 
 COOKIE = "groundup_session"
 FORM_COOKIE = "groundup_form"
@@ -48,11 +57,21 @@ class LocalUser:
         await self._app(scope, receive, send)
 
 
+class TooManyAttemptsError(GroundupError):
+    """No password is looked at for a while."""
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(f"Too many attempts: try again in {ceil(wait)} seconds.")
+        self.wait = ceil(wait)
+
+
 class LiveSessions:
-    """Sessions as the store has them, remembered for a few seconds."""
+    """Who may sign in, and who is: sessions as the store has them, remembered for a few seconds."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._attempts = Attempts()
+        self._hashing = asyncio.Semaphore(HASHING)
         self._known: dict[str, tuple[Session, float]] = {}  # by token, and when it was looked up
 
     async def find(self, token: str) -> Session | None:
@@ -70,6 +89,26 @@ class LiveSessions:
             return None
         return session
 
+    async def user(self, name: str, password: str, address: str) -> User | None:
+        """Whose name and password these are, if they belong together.
+
+        Args:
+            name: of an account.
+            password: maybe its password.
+            address: where they come from.
+
+        Raises:
+            TooManyAttemptsError: there were too many wrong ones.
+        """
+        wait = self._attempts.take(name, address)
+        if wait:
+            raise TooManyAttemptsError(wait)
+        async with self._hashing:
+            user = await asyncio.to_thread(user_with_password, self._store, name, password)
+        if user is not None:
+            self._attempts.give_back(name, address)
+        return user
+
     def forget(self) -> None:
         """Look all of them up again: some were ended."""
         self._known.clear()
@@ -82,8 +121,6 @@ class SignIn:
         self._app = app
         self._store = store
         self._sessions = sessions
-        self._attempts = Attempts()
-        self._hashing = asyncio.Semaphore(HASHING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -157,19 +194,15 @@ class SignIn:
             )
         name, password = fields.get("name", ""), fields.get("password", "")
         address = request.client.host if request.client else ""
-        wait = self._attempts.take(name, address)
-        if wait:
-            answer = sign_in_page(
-                request, f"Too many attempts. Try again in {wait:.0f} seconds.", 429, name
-            )
-            answer.headers["retry-after"] = f"{wait:.0f}"
+        try:
+            user = await self._sessions.user(name, password, address)
+        except TooManyAttemptsError as error:
+            answer = sign_in_page(request, str(error), 429, name)
+            answer.headers["retry-after"] = str(error.wait)
             return answer
-        async with self._hashing:
-            user = await asyncio.to_thread(user_with_password, self._store, name, password)
         if user is None:
             # A page as any other for browsers: they would complain of a 403 in their console.
             return sign_in_page(request, "The name or the password is wrong.", 200, name)
-        self._attempts.give_back(name, address)
         agent = request.headers.get("user-agent", "")
         token = await asyncio.to_thread(self._store.sessions.start, user.id, agent)
         if session is not None:

@@ -12,6 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
 from groundup.app.application import App
+from groundup.app.data_routes import add_data_routes
 from groundup.app.security import Shield
 from groundup.app.shell import add_pages
 from groundup.app.sign_in import LocalUser, SignIn
@@ -41,6 +42,7 @@ def create_web(app: App) -> ASGIApp:
     server = FastAPI(
         title="groundup", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan
     )
+    add_data_routes(server, app)
     add_pages(server, app)
     ui.run_with(
         server,

@@ -104,12 +104,10 @@ def password(name: Name, database: DatabaseOption = None) -> None:
     with opened_store(database) as store:
         from groundup.app.passwords import checked_password, hash_password
 
-        found = store.accounts.password_hash(name)
-        if found is None:
+        if store.accounts.password_hash(name) is None:  # before anything is typed
             raise GroundupError(f"there is no account {name!r}: groundup users list shows them")
-        user, _ = found
-        hashed = hash_password(checked_password(read_password(), user.name))
-        store.accounts.set_password_hash(user.name, hashed)
+        hashed = hash_password(checked_password(read_password(), name))
+        user = store.accounts.set_password_hash(name, hashed)
         store.sessions.end_all(user.id)
 
 

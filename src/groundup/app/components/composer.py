@@ -2,7 +2,6 @@
 
 from nicegui.element import Element
 
-from groundup.app.answers import LONGEST_MESSAGE
 from groundup.app.icons import icon
 
 __all__ = ["Composer"]
@@ -11,10 +10,13 @@ __all__ = ["Composer"]
 class Composer(Element, component="composer.js"):
     """Keeps the text until `sent` is called. Events: ``send`` {text}; ``stop``; ``edit-last``."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int) -> None:
+        """Arguments:
+        longest: characters that a message may have.
+        """
         super().__init__()
         self._props["icons"] = {name: icon(name) for name in ("send", "stop")}
-        self._props["longest"] = LONGEST_MESSAGE
+        self._props["longest"] = longest
 
     def show(self, *, conversation: str, model: str, streaming: bool) -> None:
         """Say what is written to, and whether an answer is on its way there."""

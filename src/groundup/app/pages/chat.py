@@ -10,7 +10,7 @@ from nicegui import background_tasks, ui
 from nicegui.events import GenericEventArguments
 
 from groundup.app.answer_path import ANSWER_PATH, own_parts
-from groundup.app.answers import Changed, Progress, checked_message
+from groundup.app.answers import Changed, Progress
 from groundup.app.components.chat_options import ChatOptions
 from groundup.app.components.composer import Composer
 from groundup.app.components.conversation_list import ConversationList
@@ -20,8 +20,9 @@ from groundup.app.conversation_export import as_json, as_markdown, file_name
 from groundup.app.conversation_title import title_of
 from groundup.app.conversation_window import ConversationWindow
 from groundup.app.element import svg, tag
-from groundup.app.model_choice import local_models, short_name
+from groundup.app.model_choice import short_name
 from groundup.app.page import Page
+from groundup.app.preferences import Limits, preferred_model, read_limits
 from groundup.app.sampling_options import checked_sampling
 from groundup.app.store.conversations import Conversation, Folder, NotFoundError
 from groundup.app.toast import toast
@@ -78,14 +79,17 @@ def told(
 class ChatPage:
     """One visit."""
 
-    def __init__(self, visitor: Visitor) -> None:
+    def __init__(
+        self, visitor: Visitor, limits: Limits, model: str | None, models: list[str]
+    ) -> None:
         self.app, self.user = visitor.app, visitor.user.id
         self.client = ui.context.client
         self.window: ConversationWindow | None = None  # None: a conversation that is not begun yet
-        self.model, self.system = self.app.model, ""  # of such a one
+        self.model, self.system = model or self.app.model, ""  # of such a one
         self.sampling: dict[str, float] = {}
         self.listed = LISTED
-        self.offered: list[str] = []  # models
+        self.choice = models  # to talk to
+        self.offered: list[str] = []  # as they are drawn
         self.end_listening: Callable[[], None] = lambda: None
         self.reading = asyncio.Lock()
         self.stale: set[str] = set()  # what is to be read anew: "path", "list"
@@ -98,7 +102,7 @@ class ChatPage:
                 with tag("div", "chat-body"):
                     self.view = ConversationView()
                     self.draw_welcome()
-                self.composer = Composer()
+                self.composer = Composer(limits.message_characters)
             self.options = ChatOptions()
         self.shortcuts = Shortcuts(SHORTCUTS)
         self.connect()
@@ -221,7 +225,7 @@ class ChatPage:
         self.client.run_javascript(f"document.title = {shown}")
 
     def show_models(self, chosen: str) -> None:
-        names = list(dict.fromkeys([*local_models(self.app.model), chosen]))
+        names = list(dict.fromkeys([*self.choice, chosen]))
         if names != self.offered:
             self.offered = names
             self.models.clear()
@@ -323,7 +327,7 @@ class ChatPage:
 
     async def send(self, text: str) -> None:
         answers = self.app.answers
-        text = checked_message(text)
+        text = await answers.checked(self.user, text)
         if self.window is not None:
             head = self.window.head
             await answers.ask(
@@ -495,6 +499,8 @@ class ChatPage:
     @told
     async def choose_model(self, given: dict[str, Any]) -> None:
         of = self.window.conversation if self.window else self
+        if given["model"] not in self.offered:
+            raise GroundupError("this model is not offered here: reload the page")
         await self.configure(str(given["model"]), of.system, of.sampling)
 
     # --- the frame
@@ -530,7 +536,10 @@ class ChatPage:
 
 async def build(visitor: Visitor) -> None:
     """Show the conversation that the address names."""
-    page = ChatPage(visitor)
+    app, user = visitor.app, visitor.user.id
+    limits = await asyncio.to_thread(read_limits, app.store)
+    model = await asyncio.to_thread(preferred_model, app.store, user)
+    page = ChatPage(visitor, limits, model, await asyncio.to_thread(app.offered_models))
     try:
         await page.show(visitor.rest, push=False)
     except NotFoundError as error:

@@ -91,8 +91,8 @@ class Accounts:
         password_hash: str = values.pop("password_hash")
         return User(**values), password_hash
 
-    def set_password_hash(self, name: str, password_hash: str) -> None:
-        """Give an account another password.
+    def set_password_hash(self, name: str, password_hash: str) -> User:
+        """Give an account another password. Returns the account.
 
         Raises:
             NotFoundError: there is no such account.
@@ -102,6 +102,7 @@ class Accounts:
             connection.execute(
                 users.update().where(users.c.id == user.id).values(password_hash=password_hash)
             )
+        return user
 
     def set_role(self, name: str, role: Role) -> None:
         """Give an account another role.
