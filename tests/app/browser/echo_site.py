@@ -16,6 +16,7 @@ from aiohttp import web
 
 from groundup.app.answers import Answers
 from groundup.app.application import App
+from groundup.app.endpoints import Endpoints
 from groundup.app.model_server import Endpoint, ModelServers
 from groundup.app.store.database import default_url
 from groundup.app.store.store import Store
@@ -66,10 +67,9 @@ async def serve(folder: Path) -> None:
     store = Store(default_url(folder))
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app = App(folder, store, ModelServers(), Answers(store, endpoint_of), "echo")
-    await serve_web(
-        create_web(app, local=True), listener, lambda: print(url, file=sys.stderr, flush=True)
-    )
+    answers, endpoints = Answers(store, endpoint_of), Endpoints(folder)
+    app = App(folder, store, ModelServers(), answers, endpoints, None, "echo")
+    await serve_web(create_web(app), listener, lambda: print(url, file=sys.stderr, flush=True))
     await runner.cleanup()
 
 
