@@ -1,12 +1,12 @@
 """Byte-level byte-pair encoding as a model of a tokenizer."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from groundup.tokenizers import byte_pair_encoding
 
 from .byte_pair_encoding import byte_alphabet, byte_pair_encode, merge_ranks
 from .fused_byte_pair import fused_byte_pair
+from .library_code import is_library_code
 from .token_model import TokenModel, word_by_word
 
 __all__ = ["byte_level_model"]
@@ -66,7 +66,7 @@ def byte_level_model(
         if word and token_id not in control_ids:
             wholes[word] = token_id
     # A learner's own encoding that is swapped in is the one that encodes.
-    if Path(byte_pair_encoding.__file__).parent == Path(__file__).parent:
+    if is_library_code(byte_pair_encoding):
         return TokenModel(vocabulary, fused_byte_pair(byte_ids, ranks), spelled, wholes)
     lengths = {token_id: len(spelled(token)) for token, token_id in vocabulary.items()}
     if unknown_id is not None:

@@ -169,6 +169,7 @@ def token_model(spec: dict[str, Any], control_ids: frozenset[int]) -> TokenModel
                 [(token, score) for token, score in model["vocab"]],
                 model["unk_id"],
                 leading_mark=pre["prepend_scheme"] == "always",
+                control_ids=control_ids,
             )
     require("model", model["type"], "BPE, WordPiece or Unigram")
     raise AssertionError

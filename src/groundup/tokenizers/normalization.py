@@ -117,9 +117,10 @@ def bert_normalizer(spec: dict[str, Any]) -> Normalizer:
     @cache
     def becomes(character: str) -> str:
         if spec["clean_text"]:
-            if character.isspace() and character not in "\x1c\x1d\x1e\x1f":
+            category = unicodedata.category(character)
+            if character in "\t\n\r" or category in ("Zs", "Zl", "Zp"):
                 return " "
-            if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Cn", "Co"):
+            if character == "\ufffd" or category in ("Cc", "Cf", "Co"):
                 return ""
         if spec["handle_chinese_chars"] and character_classes()[ord(character)] & CJK:
             character = f" {character} "

@@ -19,15 +19,17 @@ def unigram_model(
     segment: Segment = best_segmentation,
     *,
     leading_mark: bool = True,
+    control_ids: frozenset[int] = frozenset(),
 ) -> TokenModel:
     """Arguments:
     pieces: token and log-probability; the place is the id.
     unknown_id: stands for characters without a token, a run of them for one unknown token.
     segment: how words are cut; the likeliest way unless another is given.
+    control_ids: no text spells these tokens.
     leading_mark: a text begins with a ▁ that no space stood for, and decoding leaves it out.
     """
     vocabulary = {token: i for i, (token, _) in enumerate(pieces)}
-    scores = {token: score for token, score in pieces if token}
+    scores = {token: score for i, (token, score) in enumerate(pieces) if i not in control_ids}
     unknown_score = min(score for _, score in pieces) - UNKNOWN_PENALTY
     longest = max(map(len, scores), default=1)
 
