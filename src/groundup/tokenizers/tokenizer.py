@@ -162,7 +162,16 @@ class Tokenizer:
 
     def stream(self) -> StreamDecoder:
         """A decoder for ids that arrive one by one."""
-        return StreamDecoder(self.bytes_of)
+        begun = False
+
+        def bytes_of(token_id: int) -> bytes:
+            nonlocal begun
+            first, begun = not begun, True
+            if first and token_id in self._tokens:
+                return self._bytes_of(self._tokens[token_id], True)
+            return self.bytes_of(token_id)
+
+        return StreamDecoder(bytes_of)
 
     def bytes_of(self, token_id: int) -> bytes:
         """What an id adds to a text: UTF-8 bytes, or parts of them; nothing without a token."""
