@@ -30,6 +30,7 @@ ICONS: Final[dict[str, str]] = {
     "hint": '<path d="M7.5 13.5c0-1.6-2.5-2.4-2.5-5.6a5 5 0 0 1 10 0c0 3.2-2.5 4-2.5 5.6zM8 16.5h4"/>',
     "key": '<circle cx="6.5" cy="13.5" r="3.5"/><path d="m9 11 7.5-7.5M13.5 6.5l2.2 2.2"/>',
     "keyboard": '<rect x="2" y="5" width="16" height="10.5" rx="1.8"/><path d="M5 8.4v.1M8.3 8.4v.1M11.7 8.4v.1M15 8.4v.1M6.5 12.2h7"/>',
+    "mark": '<g stroke-width="3"><path d="M2.5 5h15"/><path class="own" d="M4.5 10h11"/><path d="M7 15h6"/></g>',
     "menu": '<path d="M3 5.5h14M3 10h14M3 14.5h14"/>',
     "moon": '<path d="M16.5 12.2A7 7 0 0 1 7.8 3.5a7 7 0 1 0 8.7 8.7z"/>',
     "more": '<path d="M4.5 10v.1M10 10v.1M15.5 10v.1" stroke-width="2.6"/>',

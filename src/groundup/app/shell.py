@@ -60,7 +60,7 @@ async def draw(visitor: Visitor, page: Page, pages: list[Page]) -> None:
     with tag("div", "frame"):
         with tag("nav", "rail", aria_label="Pages"):
             with tag("a", "mark", href="/", aria_label="groundup"):
-                svg("plank")
+                svg("mark")
             for each in pages:
                 with tag("a", "entry", href=each.path) as entry:
                     svg(each.icon)

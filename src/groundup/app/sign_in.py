@@ -259,7 +259,7 @@ def sign_in_page(request: Request, error: str = "", status: int = 200, name: str
     described = ' aria-describedby="error"' if error else ""
     answer = HTMLResponse(
         PAGE.format(
-            mark=icon("plank"),
+            mark=icon("mark"),
             error=message if error else "",
             described=described,
             name=escape(name, quote=True),

@@ -20,6 +20,10 @@ from groundup.serving.server import OnceTold
 
 __all__ = ["create_web", "serve_web"]
 
+# The mark, in colours that a light and a dark browser both show.
+FAVICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 20" fill="none"
+stroke-width="3.4" stroke-linecap="round"><path stroke="#1f9e85" d="M2.5 4.5h15"/>
+<path stroke="#d9772b" d="M4.5 10h11"/><path stroke="#1f9e85" d="M7 15.5h6"/></svg>"""
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -47,6 +51,7 @@ def create_web(app: App) -> ASGIApp:
     ui.run_with(
         server,
         title="groundup",
+        favicon=FAVICON,
         dark=None,
         language="en-US",
         reconnect_timeout=10,

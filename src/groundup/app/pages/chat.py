@@ -138,7 +138,7 @@ class ChatPage:
 
     def draw_welcome(self) -> None:
         with tag("div", "chat-welcome") as self.welcome:
-            svg("plank")
+            svg("mark")
             tag("h2", "", "What shall we build?")
             tag("p", "muted", "The model runs on this machine. Nothing you write leaves it.")
             with tag("div", "chat-ideas"):
