@@ -33,8 +33,7 @@ def beam_search(
     """Keep the ``beams`` likeliest unfinished texts, lengthen each by every token, and repeat.
 
     At first there is one text, the start token. Of all lengthened texts, the ``2 * beams`` with
-    the highest sums of log-probabilities are looked at (fewer where there are not so many), in
-    their order. One that ends with the end token, or that has ``max_tokens`` tokens, is finished:
+    the highest sums of log-probabilities are looked at, in their order. One that ends with the end token, or that has ``max_tokens`` tokens, is finished:
     it is kept if it is among the first ``beams``, and dropped otherwise. Of the others, the first
     ``beams`` go on. Of the finished texts the ``beams`` with the best scores are kept; the score is
     the sum divided by ``length ** length_penalty``, where the length counts the end token and not
@@ -47,7 +46,7 @@ def beam_search(
     Args:
         step: called with ``tokens`` and ``parents``, int64, each of shape (beams,): the last token
             of each unfinished text, and which row of the call before it continues. Returns the
-            log-probabilities of the next token, shape (beams, V). At first every row is the start
+            log-probabilities of the next token, shape (beams, V), V at least 2. At first every row is the start
             token, and row n continues row n. Rows beyond the texts that there are mean nothing.
         start_id: the token that a text begins with.
         eos_id: the token that ends one.
@@ -75,7 +74,7 @@ def beam_search(
     for length in range(1, max_tokens + 1):
         log_probs = step(tokens, parents).cpu().float()  # (beams, V)
         V = log_probs.shape[1]
-        totals, flat = (sums[:, None] + log_probs).flatten().topk(min(2 * beams, beams * V))
+        totals, flat = (sums[:, None] + log_probs).flatten().topk(2 * beams)
         going_on: list[tuple[float, int, int]] = []  # its sum, its parent's row, its last token
         for rank, (total, index) in enumerate(zip(totals.tolist(), flat.tolist(), strict=True)):
             parent, token = divmod(index, V)

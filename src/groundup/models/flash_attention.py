@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["TILE", "flash_attention"]
+__all__ = ["flash_attention"]
 
 TILE = 64  # queries, and keys, that are taken together
 

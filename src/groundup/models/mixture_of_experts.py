@@ -69,8 +69,6 @@ class MixtureOfExperts(nn.Module):
             ValueError: a size is not positive, or k is not from 1 to E.
         """
         super().__init__()
-        if dim <= 0 or hidden_dim <= 0:
-            raise ValueError(f"dim and hidden_dim must be positive, got {dim} and {hidden_dim}")
         if not 1 <= experts_per_token <= experts:
             raise ValueError(f"experts_per_token must be 1 to {experts}, got {experts_per_token}")
         self.experts_per_token = experts_per_token
