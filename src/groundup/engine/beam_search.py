@@ -33,11 +33,11 @@ def beam_search(
     """Keep the ``beams`` likeliest unfinished texts, lengthen each by every token, and repeat.
 
     At first there is one text, the start token. Of all lengthened texts, the ``2 * beams`` with
-    the highest sums of log-probabilities are looked at, in their order. One that ends with the end token, or that has ``max_tokens`` tokens, is finished:
-    it is kept if it is among the first ``beams``, and dropped otherwise. Of the others, the first
-    ``beams`` go on. Of the finished texts the ``beams`` with the best scores are kept; the score is
-    the sum divided by ``length ** length_penalty``, where the length counts the end token and not
-    the start token.
+    the highest sums of log-probabilities are looked at, in their order. One that ends with the end
+    token, or that has ``max_tokens`` tokens, is finished: it is kept if it is among the first
+    ``beams``, and dropped otherwise. Of the others, the first ``beams`` go on. Of the finished
+    texts the ``beams`` with the best scores are kept; the score is the sum divided by
+    ``length ** length_penalty``, where the length counts the end token and not the start token.
 
     The search ends at ``max_tokens``, or when ``beams`` texts are finished and the best unfinished
     one, if it ended now (its sum over its present length ** length_penalty), would not score more
@@ -46,8 +46,9 @@ def beam_search(
     Args:
         step: called with ``tokens`` and ``parents``, int64, each of shape (beams,): the last token
             of each unfinished text, and which row of the call before it continues. Returns the
-            log-probabilities of the next token, shape (beams, V), V at least 2. At first every row is the start
-            token, and row n continues row n. Rows beyond the texts that there are mean nothing.
+            log-probabilities of the next token, shape (beams, V), V at least 2. At first every row
+            is the start token, and row n continues row n. Rows beyond the texts that there are mean
+            nothing.
         start_id: the token that a text begins with.
         eos_id: the token that ends one.
         beams: how many, positive.

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 __all__ = ["corrupt_spans", "random_spans"]
 
@@ -50,7 +51,7 @@ def random_spans(
 def _division(total: int, parts: int, rng: random.Random) -> list[int]:
     """``total`` as a sum of ``parts`` positive numbers, every such sum equally likely."""
     cuts = [0, *sorted(rng.sample(range(1, total), parts - 1)), total]
-    return [after - before for before, after in zip(cuts, cuts[1:], strict=False)]
+    return [after - before for before, after in pairwise(cuts)]
 
 
 def corrupt_spans(
@@ -73,9 +74,11 @@ def corrupt_spans(
         ``source, target``.
 
     Raises:
-        ValueError: a span is empty, out of its order or of the text, or there are too few sentinels.
+        ValueError: a span is empty, out of its order or of the text, or there are too few
+            sentinels.
 
-    Source: Raffel et al. 2019, "Exploring the limits of transfer learning", section 3.1.4, figure 2.
+    Source: Raffel et al. 2019, "Exploring the limits of transfer learning", section 3.1.4,
+    figure 2.
     """
     if len(sentinels) <= len(spans):
         raise ValueError(

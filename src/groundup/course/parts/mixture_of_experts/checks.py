@@ -41,7 +41,8 @@ def layer_with(part: ModuleType, state: dict[str, Tensor], k: int) -> Any:
 
 def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     e: NDArray[np.float64] = np.exp(scores - scores.max(-1, keepdims=True))
-    return e / np.asarray(e.sum(-1, keepdims=True))
+    total: NDArray[np.float64] = e.sum(-1, keepdims=True)
+    return np.asarray(e / total, np.float64)
 
 
 def oracle(x: Tensor, state: dict[str, Tensor], k: int) -> Tensor:
