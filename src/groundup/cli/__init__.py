@@ -9,6 +9,7 @@ from groundup import __version__
 from groundup.cli.chat import chat
 from groundup.cli.course import course_commands
 from groundup.cli.deploy import deploy_app
+from groundup.cli.draw import draw
 from groundup.cli.gateway import gateway
 from groundup.cli.keys import keys_app
 from groundup.cli.models import models_app
@@ -54,6 +55,7 @@ app.add_typer(keys_app, name="keys", rich_help_panel="Use it")
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
 app.add_typer(users_app, name="users", rich_help_panel="Use it")
 app.add_typer(train_app, name="train", rich_help_panel="Train")
+app.command(rich_help_panel="Train")(draw)
 app.add_typer(tokenizer_app, name="tokenizer", rich_help_panel="Train")
 for name, command in course_commands.items():
     app.command(name, rich_help_panel="Build it yourself")(command)
