@@ -11,7 +11,8 @@ from groundup.course.parts.table import Part
 __all__ = ["lesson", "spelled_out"]
 
 SYMBOLS = {
-    ",": "", "%": "%", "Phi": "Φ", "alpha": "α", "approx": "≈", "cdot": "·", "cos": "cos",
+    ",": "", "%": "%", "Phi": "Φ", "alpha": "α", "approx": "≈", "beta": "β", "cdot": "·",
+    "cos": "cos", "exp": "exp", "propto": "∝", "psi": "ψ",
     "dots": "…", "epsilon": "ε", "infty": "∞", "lambda": "λ", "lceil": "⌈", "log": "log",
     "max": "max", "min": "min", "rceil": "⌉", "sigma": "σ", "sum": "Σ", "theta": "θ",
     "times": "×", "top": "T",

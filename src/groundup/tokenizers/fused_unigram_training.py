@@ -187,15 +187,14 @@ def _expect(
 
 
 @njit(cache=True, nogil=True)
-def _best(edges: Any, n: int, length: int, scores: Any, best: Any, last: Any) -> Any:
-    """The score of the likeliest way through n edges; ``last`` has the edge into each place."""
+def _best(edges: Any, n: int, length: int, scores: Any, best: Any, last: Any) -> None:
+    """The likeliest way through n edges: ``last`` has the edge into each place."""
     best[: length + 1] = -np.inf
     best[0] = 0.0
     for i in range(n):
         score = best[edges[i, 0]] + scores[edges[i, 2]]
         if score > best[edges[i, 1]]:
             best[edges[i, 1]], last[edges[i, 1]] = score, i
-    return best[length]
 
 
 @njit(cache=True, nogil=True)
@@ -244,8 +243,7 @@ def _lose(
             codes, ends[token], ends[token + 1], length - 1,
             slots, hashes, token_ends, token_codes, edges,
         )  # fmt: skip
-        if _best(edges, n, length, scores, best, last) > scores[token]:
-            continue
+        _best(edges, n, length, scores, best, last)
         parts, gained, place = 0, 0.0, length
         while place > 0:
             gained += np.log(counts[edges[last[place], 2]] + count)

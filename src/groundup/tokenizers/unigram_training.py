@@ -88,20 +88,20 @@ def removal_losses(
 
     Arguments: as of :func:`expected_counts`.
     Returns: the losses of the tokens of two and more characters; 0 for one that no word was cut
-    into, and for one whose text is likelier in parts than as a whole.
+    into, such as one whose text is likelier in parts than as a whole.
     """
     counts = dict.fromkeys(scores, 0)
     for word, count in words.items():
-        for part in _best(word, scores, longest)[1]:
+        for part in _best(word, scores, longest):
             counts[part] += count
     total = sum(counts.values())
     losses: dict[str, float] = {}
-    for token, score in scores.items():
+    for token in scores:
         if len(token) == 1:
             continue
         losses[token] = 0.0
-        other, parts = _best(token, scores, len(token) - 1)
-        if (c := counts[token]) and other <= score:
+        if c := counts[token]:
+            parts = _best(token, scores, len(token) - 1)
             rest = math.log(total + (len(parts) - 1) * c)
             loss = math.log(c / total) - sum(math.log(counts[p] + c) - rest for p in parts)
             losses[token] = c * loss
@@ -151,8 +151,8 @@ def _tokens_in(word: str, scores: Mapping[str, float], longest: int) -> list[tup
     ]
 
 
-def _best(word: str, scores: Mapping[str, float], longest: int) -> tuple[float, list[str]]:
-    """The likeliest segmentation and its score."""
+def _best(word: str, scores: Mapping[str, float], longest: int) -> list[str]:
+    """The parts of the likeliest segmentation, the last one first."""
     best = [0.0] + [-math.inf] * len(word)
     came_from = [0] * (len(word) + 1)
     for start, end in _tokens_in(word, scores, longest):
@@ -162,7 +162,7 @@ def _best(word: str, scores: Mapping[str, float], longest: int) -> tuple[float, 
     while end:
         parts.append(word[came_from[end] : end])
         end = came_from[end]
-    return best[-1], parts
+    return parts
 
 
 def _add(a: float, b: float) -> float:

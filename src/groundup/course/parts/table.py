@@ -273,6 +273,33 @@ PARTS: dict[str, Part] = {
             summary="Byte-level byte-pair encoding",
         ),
         Part(
+            "byte-pair-training",
+            "groundup.tokenizers.byte_pair_training",
+            minutes=90,
+            summary="Which pairs of symbols are joined, and in which order",
+            needs=("byte-pair-encoding",),
+        ),
+        Part(
+            "wordpiece",
+            "groundup.tokenizers.wordpiece",
+            minutes=30,
+            summary="The longest tokens that fit, from a word's beginning on",
+        ),
+        Part(
+            "unigram",
+            "groundup.tokenizers.unigram",
+            minutes=90,
+            summary="The likeliest segmentation, the n likeliest, or a random one",
+        ),
+        Part(
+            "unigram-training",
+            "groundup.tokenizers.unigram_training",
+            minutes=120,
+            summary="Expectation maximisation over segmentations, and pruning",
+            needs=("unigram",),
+            forbidden=frozenset({"digamma", "special_digamma", "special_psi", "polygamma"}),
+        ),
+        Part(
             "regular-expression",
             "groundup.engine.regular_expression",
             minutes=180,
