@@ -205,6 +205,12 @@ class Answers:
             if not answer.ending:
                 task.cancel()
 
+    def stop_all(self, user: str) -> None:
+        """End all answers of a user."""
+        for message, (answer, _) in tuple(self._running.items()):
+            if answer.user == user:
+                self.stop(message)
+
     def progress(self, message: str) -> Progress | None:
         """All of an answer so far; None if it is not being written."""
         if message not in self._running:
