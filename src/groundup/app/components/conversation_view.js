@@ -97,7 +97,7 @@ export default {
                 <span v-if="row.state === 'stopped'">stopped</span>
                 <span v-if="row.model">{{ row.model }}</span>
                 <span v-if="speed(row)" :title="row.tokens + ' tokens'">{{ speed(row) }} tokens/s</span>
-                <span v-if="row.left_out" :title="'The oldest ' + row.left_out + ' messages did not fit the model’s context'">{{ row.left_out }} older left out</span>
+                <span v-if="row.error && row.state === 'complete'">{{ row.error }}</span>
               </span>
               <details v-if="row.own && row.own.length" class="own-parts">
                 <summary class="chip"><span v-html="icons.plank"></span>{{ row.own.length }} yours</summary>
@@ -417,7 +417,9 @@ export default {
     },
 
     speed(row) {
-      return row.tokens > 1 && row.seconds > 0 ? ((row.tokens - 1) / row.seconds).toFixed(1) : null;
+      if (!(row.tokens > 1 && row.seconds > 0)) return null;
+      const speed = (row.tokens - 1) / row.seconds; // the first one took the prompt's time
+      return speed.toFixed(speed < 100 ? 1 : 0);
     },
   },
 };

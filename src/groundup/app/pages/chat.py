@@ -114,7 +114,7 @@ class ChatPage:
             button.on("click", self.toggle_list)
             self.title = tag("h1", "chat-title", "New chat")
             with tag("details", "path") as self.path:
-                with tag("summary", "chip"):
+                with tag("summary", "chip") as self.path_chip:
                     svg("plank")
                     self.path_count = tag("span")
                 with tag("div", "path-card card"):
@@ -247,6 +247,7 @@ class ChatPage:
         except GroundupError as error:  # a broken workspace; the reference serves
             own, problems = [], [str(error)]
         self.path_count.set_text(f"{len(own)} of {len(ANSWER_PATH)} yours")
+        self.path_chip.classes("yours" if own else "", remove="yours")
         self.path_problems.set_text(" ".join(problems))
         self.path_rows.clear()
         with self.path_rows:
