@@ -35,16 +35,16 @@ import socketio
 from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright
 
-from groundup.app.answers import Answers
 from groundup.app.application import App
+from groundup.app.endpoints import Endpoints, Remote
 from groundup.app.markdown import render
-from groundup.app.model_server import Endpoint, ModelServers
 from groundup.app.store import tables
 from groundup.app.store.database import default_url
 from groundup.app.store.store import Store
 from groundup.app.web import create_web, serve_web
 from groundup.serving.server import listen
 
+MODEL = "script/words"
 WORD = re.compile(r"w(\d+)\b")
 # Notes when each numbered word is first seen, by the machine's clock.
 WATCH = """() => {
@@ -100,7 +100,7 @@ async def serve(folder: Path) -> None:
     async def ask(request: web.Request) -> web.Response:
         body = await request.json()
         pace.update(body["pace"])
-        await asyncio.gather(*(answers.ask(user, id, id, None) for id in body["chats"]))
+        await asyncio.gather(*(app.answers.ask(user, id, id, None) for id in body["chats"]))
         return web.json_response({})
 
     async def times(request: web.Request) -> web.Response:
@@ -114,18 +114,13 @@ async def serve(folder: Path) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     beside = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    endpoint = Endpoint(f"{beside}/v1", "script")
-
-    async def endpoint_of(name: str) -> Endpoint:
-        return endpoint
-
+    Endpoints(folder).put(Remote("script", f"{beside}/v1", models=("words",)))
     store = Store(default_url(folder))
     user = store.accounts.local().id
-    answers = Answers(store, endpoint_of)
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    app = App(folder, store, ModelServers(), answers, "script")
-    await serve_web(create_web(app, local=True), listener, lambda: print(url, beside, flush=True))
+    app = App.create(folder, store, MODEL)
+    await serve_web(create_web(app), listener, lambda: print(url, beside, flush=True))
     await runner.cleanup()
 
 
@@ -210,7 +205,8 @@ async def delays(
         watchers = [await watch(url, id, session) for id in ids[1:]]
         pace = {"rate": options.rate, "words": int(options.rate * options.seconds)}
         start = time.perf_counter()
-        await session.post(f"{beside}/ask", json={"chats": ids, "pace": pace})
+        async with session.post(f"{beside}/ask", json={"chats": ids, "pace": pace}) as asked:
+            asked.raise_for_status()
         last = pace["words"] - 1
         await page.wait_for_function(
             f"{last} in window.seen", timeout=1000 * (options.seconds * 4 + 30)
@@ -236,7 +232,7 @@ async def delays(
 def long_conversation(store: Store, count: int) -> tuple[str, str]:
     """Its id, and all its messages as one plain page."""
     user = store.accounts.local().id
-    conversation = store.conversations.create(user, title="Long", model="script")
+    conversation = store.conversations.create(user, title="Long", model=MODEL)
     rows: list[dict[str, Any]] = [
         {
             "id": f"{conversation.id}-{i}",
@@ -244,7 +240,7 @@ def long_conversation(store: Store, count: int) -> tuple[str, str]:
             "parent_id": f"{conversation.id}-{i - 1}" if i else None,
             "role": "assistant" if i % 2 else "user",
             "content": f"Message {i}. " + "Some words, *more* or fewer. " * (i * 7919 % 37),
-            "state": "complete", "error": "", "model": "script", "parts": [], "created": float(i),
+            "state": "complete", "error": "", "model": MODEL, "parts": [], "created": float(i),
         }
         for i in range(count)
     ]  # fmt: skip
@@ -321,7 +317,7 @@ async def measure_chats(
     options: argparse.Namespace,
 ) -> None:
     user, create = store.accounts.local().id, store.conversations.create
-    ids = [create(user, title="t", model="script").id for _ in range(count)]
+    ids = [create(user, title="t", model=MODEL).id for _ in range(count)]
     app = psutil.Process(pid)
     before = sum(app.cpu_times()[:2])
     in_page, in_sockets, took = await delays(browser, url, beside, ids, options)
