@@ -212,7 +212,9 @@ async def delays(
             f"{last} in window.seen", timeout=1000 * (options.seconds * 4 + 30)
         )
         took = time.perf_counter() - start
-        await asyncio.sleep(1)
+        async with asyncio.timeout(60):
+            while not all(last in watcher.seen for watcher in watchers):
+                await asyncio.sleep(0.05)
         async with session.get(f"{beside}/times") as response:
             left = await response.json()
         seen = {int(i): t for i, t in (await page.evaluate("window.seen")).items()}
