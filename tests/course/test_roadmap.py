@@ -226,7 +226,7 @@ def test_each_part_of_a_week_shows_its_state() -> None:
     assert line_with("swiglu", shown) == "  ● swiglu  ✓ swapped in"
     assert line_with("sampling  ", shown) == "  ○ sampling  to do"
     assert line_with("cosine-schedule", shown) == "  + cosine-schedule  coming"
-    assert "2 of 3 passed, 2 coming" in shown
+    assert "2 of 3 passed, 7 coming" in shown
 
 
 def test_parts_that_are_coming_are_never_shown_as_done() -> None:

@@ -1,14 +1,13 @@
 """A small corpus, and trainings of a small GPT-2 on it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 
 from groundup.models.gpt2 import GPT2, GPT2Config
-from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
-from groundup.training.character_tokenizer import write_character_tokenizer
+from groundup.tokenizers.tokenizer_json import save_tokenizer
+from groundup.training.character_tokenizer import character_tokenizer
 from groundup.training.corpus import find_documents, hold_out, read_piece
 from groundup.training.rows import StreamRows
 from groundup.training.token_shards import write_token_shards
@@ -22,7 +21,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> StreamRows:
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "text.txt").write_text(TEXT)
     pieces, _ = hold_out(find_documents([folder / "text.txt"]))
-    write_character_tokenizer(map(read_piece, pieces), folder)
+    save_tokenizer(character_tokenizer(map(read_piece, pieces)), folder)
     return StreamRows(write_token_shards(pieces, folder, folder / "data", workers=1), 16, seed=0)
 
 
@@ -36,7 +35,3 @@ def model_fixture(rows: StreamRows) -> Callable[..., GPT2]:
         return GPT2(GPT2Config(vocabulary, 16, dim=16, layers=2, heads=2, dropout=dropout))
 
     return make
-
-
-def tokenizer_size(folder: Path) -> int:
-    return tokenizer_from_folder(folder).size

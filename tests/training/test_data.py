@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from groundup.errors import GroundupError
 from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
+from groundup.tokenizers.tokenizer_json import save_tokenizer
 from groundup.training import corpus
-from groundup.training.character_tokenizer import write_character_tokenizer
+from groundup.training.character_tokenizer import character_tokenizer
 from groundup.training.corpus import Piece, cut, find_documents, hold_out, read_piece
 from groundup.training.gradient_accumulation import IGNORED
 from groundup.training.html_text import html_text
@@ -40,10 +41,6 @@ do not ignore entries starting with .\"
 
 def texts(pieces: Sequence[Piece]) -> str:
     return "".join(map(read_piece, pieces))
-
-
-def characters(pieces: Sequence[Piece], folder: Path) -> int:
-    return write_character_tokenizer(map(read_piece, pieces), folder)
 
 
 def test_html_gives_its_main_part() -> None:
@@ -103,7 +100,7 @@ def test_shards_are_the_same_for_every_number_of_workers(
     text = "".join(f"line {i} of a text with an é and a 水\n" for i in range(400))
     (tmp_path / "text.txt").write_text(text)
     pieces = [Piece(tmp_path / "text.txt", 0, -1, last=True)]
-    write_character_tokenizer([text], tmp_path)
+    save_tokenizer(character_tokenizer([text]), tmp_path)
     monkeypatch.setattr(corpus, "PIECE_BYTES", 3000)  # the parent cuts: workers only read
     seen: list[int] = []
     one = write_token_shards(pieces, tmp_path, tmp_path / "one", workers=1)
@@ -125,7 +122,7 @@ def test_shards_are_the_same_for_every_number_of_workers(
 
 def test_damaged_shards_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("some text")
-    write_character_tokenizer(["some text"], tmp_path)
+    save_tokenizer(character_tokenizer(["some text"]), tmp_path)
     folder = tmp_path / "data"
     write_token_shards([Piece(tmp_path / "text.txt", 0, -1, True)], tmp_path, folder, workers=1)
     shard = folder / "00000.npy"
@@ -159,13 +156,13 @@ def test_damaged_shards_are_refused(tmp_path: Path) -> None:
 def test_corpora_that_cannot_be_read(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "text.txt").write_bytes(content)
     with pytest.raises(GroundupError, match=message):
-        prepare([tmp_path / "text.txt"], tmp_path / "out", "c", characters, workers=1)
+        prepare([tmp_path / "text.txt"], tmp_path / "out", None)
     assert not (tmp_path / "out" / "data" / "corpus.json").exists()
 
 
 def test_a_tiny_corpus_says_how_much_is_missing(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("abcdefghij" * 3)
-    tokens, _ = prepare([tmp_path / "text.txt"], tmp_path / "out", "c", characters, workers=1)
+    tokens, _ = prepare([tmp_path / "text.txt"], tmp_path / "out", None)
     with pytest.raises(GroundupError, match="27 tokens, and rows of 16 need at least 32"):
         StreamRows(tokens, 16, 0)
 
@@ -173,18 +170,17 @@ def test_a_tiny_corpus_says_how_much_is_missing(tmp_path: Path) -> None:
 def test_prepared_tokens_are_found_again_and_not_mixed_up(tmp_path: Path) -> None:
     source, out = tmp_path / "text.txt", tmp_path / "out"
     source.write_text("abcdefghij" * 10)
-    first, _ = prepare([source], out, "c", characters, workers=1)
+    first, _ = prepare([source], out, None)
 
-    def fail(pieces: Sequence[Piece], folder: Path) -> None:
-        raise AssertionError("made twice")
-
-    again, _ = prepare([source], out, "c", fail, workers=1)
+    made = (out / "data" / "training" / "00000.npy").stat().st_mtime_ns
+    again, _ = prepare([source], out, None)
+    assert (out / "data" / "training" / "00000.npy").stat().st_mtime_ns == made
     assert len(again) == len(first) == 90
     with pytest.raises(GroundupError, match="another corpus or vocabulary"):
-        prepare([source], out, "bpe", characters, workers=1)
+        prepare([source], out, 300)
     source.write_text("abcdefghij" * 11)
     with pytest.raises(GroundupError, match="documents changed"):
-        prepare([source], out, "c", characters, workers=1)
+        prepare([source], out, None)
 
 
 def test_each_token_is_a_target_once_an_epoch_and_cuts_move(rows: StreamRows) -> None:
@@ -220,12 +216,12 @@ def test_the_character_tokenizer_is_read_by_transformers(tmp_path: Path) -> None
     from tokenizers import Tokenizer
 
     text = "Zwölf Boxkämpfer jagen 水 und 🙂 über\n\n  den Deich."
-    size = write_character_tokenizer([text], tmp_path)
+    save_tokenizer(character_tokenizer([text]), tmp_path)
     ours = tokenizer_from_folder(tmp_path)
     theirs = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert ours.encode(text) == theirs.encode(text).ids
     assert len(ours.encode(text)) == len(text)
     assert ours.decode(ours.encode(text)) == text
-    assert size == ours.size == theirs.get_vocab_size()
+    assert ours.size == theirs.get_vocab_size()
     spec = json.loads((tmp_path / "tokenizer.json").read_text())
     assert spec["added_tokens"][0]["content"] == "<|endoftext|>"

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundup.training.character_tokenizer import write_character_tokenizer
+from groundup.tokenizers.tokenizer_json import save_tokenizer
+from groundup.training.character_tokenizer import character_tokenizer
 from groundup.training.corpus import Piece
 from groundup.training.run_log import read_log
 from groundup.training.token_shards import write_token_shards
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distributed")
     text = "the quick brown fox jumps over the lazy dog\n" * 60
     (folder / "text.txt").write_text(text)
-    write_character_tokenizer([text], folder)
+    save_tokenizer(character_tokenizer([text]), folder)
     pieces = [Piece(folder / "text.txt", 0, -1, last=True)]
     write_token_shards(pieces, folder, folder / "data", workers=1)
     run = [sys.executable, str(SCRIPT), "ddp", str(folder / "one")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from groundup.cli.train_gpt import gpt
+from groundup.cli.train_talker import talker
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -280,3 +281,4 @@ def _show(trainer: "Trainer", folder: Path, seconds: float, console: "Console") 
 
 
 train_app.command()(gpt)
+train_app.command()(talker)

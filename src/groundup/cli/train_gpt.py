@@ -1,7 +1,6 @@
 """``groundup train gpt``: a language model from text, on one processor or on several."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +12,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from groundup.models.gpt2 import GPT2Config
-    from groundup.training.corpus import Piece
+    from groundup.training.model_size import ModelSize
     from groundup.training.rows import Rows
     from groundup.training.trainer import Plan
     from groundup.training.world import World
 
-__all__ = ["gpt", "processors", "train_and_save"]
+__all__ = ["gpt", "plan_for", "processors", "put_parts_in_place", "train_and_save"]
 
 
 def gpt(
@@ -29,6 +28,9 @@ def gpt(
     out: Annotated[
         Path | None, typer.Option(help="The model's folder.", show_default="gpt-<data>-<size>")
     ] = None,
+    vocabulary: Annotated[
+        str, typer.Option(help="characters, or how many byte-pair tokens to learn.")
+    ] = "characters",
     steps: Annotated[int | None, typer.Option(min=1, show_default="from the size")] = None,
     context: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a row.", show_default="from the size")
@@ -53,7 +55,7 @@ def gpt(
     parallel: Annotated[str, typer.Option(help="Under torchrun: ddp or fsdp.")] = "ddp",
     seed: Annotated[int, typer.Option(min=0, max=2**31)] = 0,
 ) -> None:
-    """Train a GPT on characters; the same command again goes on where it was stopped.
+    """Train a GPT on text; the same command again goes on where it was stopped.
 
     Under torchrun it trains in several processes. The folder opens in groundup chat.
     """
@@ -61,49 +63,43 @@ def gpt(
         raise GroundupError(f"--optimizer is {optimizer!r}: expected muon or adamw")
     if precision not in ("auto", "bfloat16", "float32"):
         raise GroundupError(f"--precision is {precision!r}: expected auto, bfloat16 or float32")
+    if vocabulary != "characters" and not vocabulary.isdecimal():
+        raise GroundupError(f"--vocabulary is {vocabulary!r}: expected characters or a number")
+    wanted = None if vocabulary == "characters" else int(vocabulary)
 
     from rich.console import Console
 
     from groundup.cli.training_display import preparation_bar
     from groundup.models.gpt2 import GPT2Config
-    from groundup.models.load import fastest_dtype, load_tokenizer
-    from groundup.training.character_tokenizer import write_character_tokenizer
-    from groundup.training.corpus import read_piece
+    from groundup.models.load import load_tokenizer
     from groundup.training.model_size import model_size
     from groundup.training.preparation import prepare
     from groundup.training.rows import StreamRows
     from groundup.training.token_shards import TokenShards
-    from groundup.training.trainer import Plan
     from groundup.training.world import join_world
 
+    put_parts_in_place()
     shape = model_size(size)
     out = out or Path(f"gpt-{data[0].stem}-{size}")
     world = join_world(parallel)
     console = Console(highlight=False, quiet=world.rank > 0)
 
-    def characters(pieces: "Sequence[Piece]", folder: Path) -> int:
-        return write_character_tokenizer(map(read_piece, pieces), folder)
-
     with world.first_alone() as first, preparation_bar(console) as progress:
         if first:
-            prepare(data, out, "characters", characters, workers=processors(), progress=progress)
+            prepare(data, out, wanted, workers=processors(), progress=progress)
     tokens = TokenShards(out / "data" / "training"), TokenShards(out / "data" / "validation")
     context = context or shape.context
     batch = batch or shape.batch
-    steps = steps or shape.steps
-    plan = Plan(
-        steps=steps,
+    plan = plan_for(
+        shape,
+        steps or shape.steps,
         batch=batch,
         micro_batch=micro_batch or max(1, batch // world.size),
-        learning_rate=shape.learning_rate,
-        matrix_learning_rate=shape.matrix_learning_rate if optimizer == "muon" else 0.0,
+        muon=optimizer == "muon",
         schedule=schedule,
-        warmup=min(100, steps // 10),
-        seed=seed,
-        bfloat16=(str(fastest_dtype()) if precision == "auto" else precision).endswith("bfloat16"),
+        precision=precision,
         compile=compile,
-        evaluate_every=max(1, min(250, steps // 4)),
-        checkpoint_every=max(1, min(250, steps // 4)),
+        seed=seed,
     )
     config = GPT2Config(
         vocabulary=load_tokenizer(str(out)).size,
@@ -116,6 +112,53 @@ def gpt(
     training, validation = (StreamRows(part, context, seed) for part in tokens)
     train_and_save(config, training, validation, plan, out, world, console)
     console.print(f"the model is in {out}: groundup chat --model {out}", markup=False)
+
+
+def put_parts_in_place() -> None:
+    """Let the learner's parts train; what does not serve is said."""
+    from groundup.course.swap import install_swaps
+    from groundup.course.workspace import find_workspace
+
+    swaps = install_swaps(find_workspace())
+    if swaps.parts:
+        typer.echo(f"running on your own: {', '.join(part.id for part in swaps.parts)}", err=True)
+    for problem in swaps.problems:
+        typer.echo(f"groundup: {problem}", err=True)
+
+
+def plan_for(
+    shape: "ModelSize",
+    steps: int,
+    *,
+    seed: int,
+    compile: bool,
+    batch: int | None = None,
+    micro_batch: int | None = None,
+    muon: bool = True,
+    schedule: str = "cosine",
+    precision: str = "auto",
+    scale: float = 1.0,
+) -> "Plan":
+    """The plan that follows from a size; ``scale`` is of both learning rates."""
+    from groundup.models.load import fastest_dtype
+    from groundup.training.trainer import Plan
+
+    batch = batch or shape.batch
+    now_and_then = max(1, min(250, steps // 4))
+    return Plan(
+        steps=steps,
+        batch=batch,
+        micro_batch=micro_batch or batch,
+        learning_rate=scale * shape.learning_rate,
+        matrix_learning_rate=scale * shape.matrix_learning_rate if muon else 0.0,
+        schedule=schedule,
+        warmup=min(100, steps // 10),
+        seed=seed,
+        bfloat16=(str(fastest_dtype()) if precision == "auto" else precision).endswith("bfloat16"),
+        compile=compile,
+        evaluate_every=now_and_then,
+        checkpoint_every=now_and_then,
+    )
 
 
 def train_and_save(
@@ -151,7 +194,7 @@ def train_and_save(
     from groundup.cli.training_display import TrainingDisplay
     from groundup.engine.generate import generate
     from groundup.engine.sampler import SamplingParams
-    from groundup.models.fused_attention import fused_attention
+    from groundup.models import attention, fused_attention
     from groundup.models.gpt2 import GPT2
     from groundup.models.gpt2_hugging_face import gpt2_from_hugging_face, gpt2_to_hugging_face
     from groundup.models.load import load_tokenizer
@@ -160,11 +203,11 @@ def train_and_save(
     from groundup.training.run_log import read_log
     from groundup.training.trainer import Interrupted, train
 
+    # A learner's attention that is swapped in is the one that trains.
+    swapped = Path(attention.__file__ or "").parent != Path(fused_attention.__file__).parent
+    attend = attention.attention if swapped else fused_attention.fused_attention
     torch.manual_seed(plan.seed)
-    if begin is None:
-        model = GPT2(config, fused_attention)
-    else:
-        model = gpt2_from_hugging_face(begin, attend=fused_attention)
+    model = gpt2_from_hugging_face(begin, attend=attend) if begin else GPT2(config, attend)
     model.to(world.device)
     tokenizer = load_tokenizer(str(out))
     display = TrainingDisplay(console, out, plan.steps)

@@ -13,9 +13,9 @@ __all__ = ["lesson", "spelled_out"]
 SYMBOLS = {
     ",": "", "%": "%", "Phi": "Φ", "alpha": "α", "approx": "≈", "beta": "β", "cdot": "·",
     "cos": "cos", "exp": "exp", "propto": "∝", "psi": "ψ",
-    "dots": "…", "epsilon": "ε", "infty": "∞", "lambda": "λ", "lceil": "⌈", "log": "log",
-    "max": "max", "min": "min", "rceil": "⌉", "sigma": "σ", "sum": "Σ", "theta": "θ",
-    "times": "×", "top": "T",
+    "dots": "…", "epsilon": "ε", "infty": "∞", "lambda": "λ", "lceil": "⌈", "leq": "≤",
+    "log": "log", "max": "max", "min": "min", "pi": "π", "rceil": "⌉", "sigma": "σ", "sum": "Σ",
+    "theta": "θ", "times": "×", "top": "T",
 }  # fmt: skip
 RAISED = str.maketrans("0123456789+-inT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁱⁿᵀ")
 LOWERED = str.maketrans("0123456789+-aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")

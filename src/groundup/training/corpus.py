@@ -13,7 +13,7 @@ from groundup.training.data_order import shuffled
 from groundup.training.html_text import html_text
 from groundup.training.man_page import man_text
 
-__all__ = ["Piece", "cut", "find_documents", "hold_out", "read_piece"]
+__all__ = ["MAN_PAGE", "Piece", "cut", "find_documents", "hold_out", "read_piece"]
 
 MAN_PAGE = re.compile(r"\.[1-8][a-z]*(\.gz)?$")
 HTML = (".html", ".htm")
@@ -36,7 +36,7 @@ def find_documents(sources: Iterable[Path]) -> list[Path]:
     """The files that are named, and those in the folders that are named, in a fixed order.
 
     In a folder, files count whose names end as text, source code, HTML or manual pages do; hidden
-    ones do not. A file that is named counts whatever its name.
+    ones and links do not. A file that is named counts whatever its name.
 
     Raises:
         GroundupError: a source is not there, or nothing was found.
@@ -47,7 +47,7 @@ def find_documents(sources: Iterable[Path]) -> list[Path]:
             found[source] = None
         elif source.is_dir():
             inside = (p for p in sorted(source.rglob("*")) if _is_text(p.relative_to(source)))
-            found |= dict.fromkeys(p for p in inside if p.is_file())
+            found |= dict.fromkeys(p for p in inside if p.is_file() and not p.is_symlink())
         else:
             raise GroundupError(f"there is no {source}: name a text file, or a folder of them")
     if not found:

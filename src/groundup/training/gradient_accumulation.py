@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["IGNORED", "accumulate_gradients"]
+__all__ = ["accumulate_gradients"]
 
 IGNORED = -100  # a target that does not count: padding, or a prompt's token
 
@@ -15,7 +15,7 @@ def accumulate_gradients(
     micro_batches: Sequence[tuple[Tensor, Tensor]],
     *,
     tokens: float | None = None,
-    before_last: Callable[[], None] = lambda: None,
+    before_last: Callable[[], None] | None = None,
 ) -> Tensor:
     """Add to the parameters' gradients those of the mean loss over all micro-batches.
 
@@ -46,7 +46,7 @@ def accumulate_gradients(
         raise ValueError(f"{tokens} targets count: a mean needs at least one")
     losses = []
     for number, (inputs, targets) in enumerate(micro_batches, start=1):
-        if number == len(micro_batches):
+        if before_last is not None and number == len(micro_batches):
             before_last()
         loss = loss_sum(inputs, targets) / tokens
         loss.backward()

@@ -198,25 +198,6 @@ PARTS: dict[str, Part] = {
             needs=("multi-head-attention",),
         ),
         Part(
-            "gpt-2",
-            "groundup.models.gpt2",
-            minutes=90,
-            summary="The decoder with learned positions and norms before each sublayer",
-            needs=("attention", "kv-cache"),
-        ),
-        Part(
-            "masked-language-model",
-            "groundup.models.masked_language_model",
-            minutes=30,
-            summary="BERT's corruption of the input, and its labels",
-        ),
-        Part(
-            "span-corruption",
-            "groundup.models.span_corruption",
-            minutes=45,
-            summary="T5's spans, replaced by sentinels and written by the decoder",
-        ),
-        Part(
             "flash-attention",
             "groundup.models.flash_attention",
             minutes=150,
@@ -367,6 +348,52 @@ PARTS: dict[str, Part] = {
             "groundup.serving.latency_histogram",
             minutes=45,
             summary="Quantiles from buckets, as Prometheus estimates them",
+        ),
+        Part(
+            "cosine-schedule",
+            "groundup.training.cosine_schedule",
+            minutes=30,
+            summary="A learning rate with warm-up and cosine decay",
+        ),
+        Part(
+            "gradient-clipping",
+            "groundup.training.gradient_clipping",
+            minutes=45,
+            summary="A limit on the norm over all gradients",
+        ),
+        Part(
+            "gradient-accumulation",
+            "groundup.training.gradient_accumulation",
+            minutes=45,
+            summary="The gradient of a large batch from several small ones",
+        ),
+        Part(
+            "data-order",
+            "groundup.training.data_order",
+            minutes=75,
+            summary="A shuffled order that is computed, not stored",
+        ),
+        Part(
+            "packing",
+            "groundup.training.packing",
+            minutes=60,
+            summary="Documents of different lengths in rows of one length, none cut",
+        ),
+        Part(
+            "wsd-schedule",
+            "groundup.training.wsd_schedule",
+            minutes=30,
+            summary="A learning rate that warms up, stays, and decays at the end",
+            needs=("cosine-schedule",),
+        ),
+        Part(
+            "muon",
+            "groundup.training.muon",
+            minutes=90,
+            summary="Momentum for matrices, made orthogonal before it is applied",
+            forbidden=frozenset(
+                {"linalg_svd", "_linalg_svd", "linalg_qr", "linalg_eigh", "_linalg_eigh"}
+            ),
         ),
     )
 }
