@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,11 +84,11 @@ def attention_source_fixture() -> str:
 
 
 @pytest.fixture
-def swapped_attention(workspace: Workspace) -> Callable[[str], Path]:
-    """Makes a source the learner's attention: recorded as passed, and swapped in."""
+def swapped(workspace: Workspace) -> Callable[[str, str], Path]:
+    """Makes a source the learner's own part of this id: recorded as passed, and swapped in."""
 
-    def put(source: str) -> Path:
-        part = PARTS["attention"]
+    def put(part_id: str, source: str) -> Path:
+        part = PARTS[part_id]
         file = workspace.file(part)
         file.write_text(source)
         record = {"sha256": sha256(file), "checks_sha256": checks_sha256(part)}
@@ -96,6 +97,12 @@ def swapped_attention(workspace: Workspace) -> Callable[[str], Path]:
         return file
 
     return put
+
+
+@pytest.fixture
+def swapped_attention(swapped: Callable[[str, str], Path]) -> Callable[[str], Path]:
+    """Makes a source the learner's attention."""
+    return partial(swapped, "attention")
 
 
 @pytest.fixture(name="environment")

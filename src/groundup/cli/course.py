@@ -178,7 +178,8 @@ def swap(part: MaybePartName = None) -> None:
     workspace = _workspace()
     chosen = _chosen(workspace, part)
     swap_in(workspace, chosen)
-    typer.echo(f"groundup now runs on your {chosen.id}. Try it: groundup chat")
+    command = "train digits" if chosen.numpy_only else "chat"
+    typer.echo(f"groundup now runs on your {chosen.id}. Try it: groundup {command}")
 
 
 def unswap(part: PartName) -> None:

@@ -9,6 +9,7 @@ import typer
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
+    from groundup.course.swap import Swaps
     from groundup.scratch.tensor import Tensor
 
 __all__ = ["draw"]
@@ -30,24 +31,41 @@ def draw(
     from groundup.course.swap import install_swaps
     from groundup.course.workspace import find_workspace
 
-    install_swaps(find_workspace())
+    picture, summary = _drawn(formula, values or [], install_swaps(find_workspace()))
+    try:
+        write_text(out, picture)
+    except OSError as error:
+        raise GroundupError(f"{out} cannot be written: {error.strerror}") from None
+    typer.echo(f"{summary} in {out}")
+
+
+def _drawn(formula: str, values: list[str], swaps: "Swaps") -> tuple[str, str]:
+    """The picture, and its gradients and result as text; on the reference where a part fails."""
     from groundup.scratch.expression import evaluate
     from groundup.scratch.graph_drawing import draw_graph
 
-    tensors = dict(_named(value) for value in values or [])
-    result = evaluate(formula, tensors)
-    if result.data.size > 1:
-        result = result.sum()
-    if result.requires_grad:
-        result.backward(keep=True)
     try:
-        write_text(out, draw_graph(result, tensors))
-    except OSError as error:
-        raise GroundupError(f"{out} cannot be written: {error.strerror}") from None
-    for name, tensor in tensors.items():
-        if tensor.grad is not None:
-            typer.echo(f"d/d{name} = {json.dumps(tensor.grad.tolist())}")
-    typer.echo(f"{result.item():g} in {out}")
+        tensors = dict(_named(value) for value in values)
+        result = evaluate(formula, tensors)
+        if result.data.size > 1:
+            result = result.sum()
+        if result.requires_grad:
+            result.backward(keep=True)
+        picture = draw_graph(result, tensors)
+    except GroundupError:
+        raise
+    except Exception as error:  # perhaps of a learner's part
+        if not swaps.blame(error):
+            raise
+        return _drawn(formula, values, swaps)
+    for problem in swaps.problems:
+        typer.echo(problem, err=True)
+    slopes = [
+        f"d/d{name} = {json.dumps(tensor.grad.tolist())}\n"
+        for name, tensor in tensors.items()
+        if tensor.grad is not None
+    ]
+    return picture, f"{''.join(slopes)}{result.item():g}"
 
 
 def _named(text: str) -> "tuple[str, Tensor]":
