@@ -20,6 +20,7 @@ class ScriptedModel:
         self.pieces = ["Hello", " there", "."]
         self.pause = asyncio.Event()  # an answer waits for it after its first piece
         self.pause.set()
+        self.delay = 0.0  # seconds after each piece
         self.broken_after: int | None = None  # the connection ends after so many pieces
         self.context = 10**9  # characters that are taken
         self.error: tuple[int, str] | None = None  # status and message
@@ -55,6 +56,7 @@ class ScriptedModel:
                 return response
             await send({"choices": [{"delta": {"content": piece}, "finish_reason": None}]})
             await self.pause.wait()
+            await asyncio.sleep(self.delay)
         if self.late_error:
             await send({"error": {"message": self.late_error}})
             return response

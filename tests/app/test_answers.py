@@ -8,6 +8,7 @@ import pytest
 
 from groundup.app import answers as module
 from groundup.app.answers import Answers, Changed, Progress
+from groundup.app.markdown import GrowingMarkdown
 from groundup.app.model_server import Endpoint
 from groundup.app.preferences import put_limits
 from groundup.app.store.conversations import Conversation
@@ -151,6 +152,34 @@ async def test_a_page_that_comes_later_gets_all_so_far(
     model.pause.set()
     await finished(answers, kept, user, chat)
     assert answers.progress(answer) is None
+
+
+async def test_pages_that_come_and_go_disturb_no_other(
+    answers: Answers, kept: Store, user: str, chat: Conversation, model: ScriptedModel
+) -> None:
+    model.pieces = [f"w{i} " if i % 3 else "\n\n" for i in range(300)]
+    model.delay = 0.002
+    pages: list[list[str]] = [[]]
+
+    def listen(page: list[str]) -> None:
+        def hear(event: Progress | Changed) -> None:
+            if isinstance(event, Progress):
+                assert event.first <= len(page)
+                page[event.first :] = event.blocks
+
+        answers.changes.listen(chat.id, hear)
+
+    listen(pages[0])
+    await answers.ask(user, chat.id, "Hi", None)
+    answer = kept.messages.path(user, chat.id)[-1].id
+    while answers.writing(answer):
+        await asyncio.sleep(0.001)
+        if (progress := answers.progress(answer)) and len(pages) < 20:
+            pages.append(list(progress.blocks))
+            listen(pages[-1])
+    growing = GrowingMarkdown()
+    growing.update("".join(model.pieces))
+    assert pages == [growing.blocks] * 20  # each of them
 
 
 async def test_stop(

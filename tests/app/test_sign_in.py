@@ -319,8 +319,13 @@ async def test_a_socket_needs_a_session(app: SignIn, cookie: str) -> None:
 
 
 async def test_a_socket_ends_with_its_session(
-    app: SignIn, store: Store, sessions: LiveSessions, browser: httpx.AsyncClient
+    app: SignIn,
+    store: Store,
+    sessions: LiveSessions,
+    browser: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sign_in, "FAREWELL", 0.1)
     await submit(browser)
     socket = Socket(app, f"{COOKIE}={browser.cookies[COOKIE]}")
     assert (await socket.hear())["type"] == "websocket.accept"

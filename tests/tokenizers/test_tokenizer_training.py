@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import sentencepiece
 
 from groundup.errors import GroundupError
 from groundup.tokenizers import byte_pair_training, fused_unigram_training, unigram_training
-from groundup.tokenizers.from_hugging_face import tokenizer_from_path
+from groundup.tokenizers.from_hugging_face import tokenizer_from_json, tokenizer_from_path
 from groundup.tokenizers.pieces import Pieces
 from groundup.tokenizers.pre_tokenization import splitter_from_json
 from groundup.tokenizers.tokenizer_json import save_tokenizer
@@ -128,6 +129,19 @@ def test_files_load_here_and_there(tmp_path: Path) -> None:
     (tmp_path / "one.json").write_text('{"added_tokens": [{}]}')
     with pytest.raises(GroundupError, match=r"lacks a field .*KeyError"):
         tokenizer_from_path(tmp_path / "one.json")
+
+
+def test_texts_are_cut_at_random() -> None:
+    spec = train_tokenizer(TEXT, "unigram", 300)
+    ours, text = tokenizer_from_json(spec), TEXT[7] + "</s> ß"
+    drawn = [ours.sample(text, 100.0, Random(seed)) for seed in range(20)]
+    assert len({tuple(ids) for ids in drawn}) > 10
+    assert {ours.decode(ids) for ids in drawn} == {ours.decode(ours.encode(text))}
+    assert ours.sample(text, 1e-6, Random(1)) == ours.encode(text)
+    assert ours.sample(text, 100.0, Random(3)) == drawn[3]
+    other = tokenizer_from_json(train_tokenizer(TEXT, "bpe", 300))
+    with pytest.raises(GroundupError, match="has one way to cut a text, expected a Unigram one"):
+        other.sample(text, 1.0, Random(1))
 
 
 def test_the_likelihood_is_at_least_sentencepieces() -> None:

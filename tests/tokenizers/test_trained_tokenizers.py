@@ -17,10 +17,11 @@ import tiktoken
 import tokenizers
 from groundup.tokenizers.byte_pair_encoding import byte_alphabet
 from groundup.tokenizers.from_hugging_face import tokenizer_from_json
+from groundup.tokenizers.normalization import normalizer_from_json
 from groundup.tokenizers.pre_tokenization import PATTERNS
 from groundup.tokenizers.tokenizer import Tokenizer
 from groundup.tokenizers.tokenizer_training import SPECIAL_TOKENS, train_tokenizer
-from tokenizers import Regex, models, pre_tokenizers, trainers
+from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 
 Generate = Callable[..., list[str]]
 TRAINED = [*(f"bpe {name}" for name in PATTERNS), "wordpiece", "wordpiece lower", "unigram"]
@@ -87,6 +88,25 @@ def test_unigram_offsets_where_nothing_is_composed(
     spec = spec_of["unigram"] | {"normalizer": None}
     texts = generated_texts(2000, SPECIAL_TOKENS["unigram"], seed=22)
     assert_equal(tokenizer_from_json(spec), oracle_of(spec), texts)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_normalisation_and_where_it_comes_from(form: str, generated_texts: Generate) -> None:
+    """Each new character comes from a stretch that is its own when normalised alone."""
+    normalize = normalizer_from_json({"type": form})
+    oracle = getattr(normalizers, form)()
+    moved = 0
+    for text in generated_texts(1000, ["e\u0301\u0323", "한", "\u1112\u1161\u11ab"], seed=25):
+        new, origins = normalize(text)
+        assert new == oracle.normalize_str(text), repr(text)
+        if origins is None:
+            assert len(new) == len(text)
+            continue
+        moved += 1
+        spans = [*dict.fromkeys(map(tuple, origins.tolist()))]
+        assert "".join(oracle.normalize_str(text[a:b]) for a, b in spans) == new
+        assert [b for _, b in spans[:-1]] == [a for a, _ in spans[1:]]
+    assert moved > 100
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

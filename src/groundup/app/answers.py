@@ -30,7 +30,7 @@ __all__ = ["Answers", "Changed", "Progress"]
 LONGEST_PROMPT = 500_000  # characters of earlier messages that are sent to a model
 KEEP_INTERVAL = 0.5  # seconds between two writes of what grows
 SHOW_INTERVAL = 0.03  # seconds between two updates of a page: more would not be seen
-SHARE = 4.0  # an update that takes a second to make is followed by no other for so many
+SHARE = 4.0  # a second of rendering is followed by so many without, for each running answer
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class Answer:
     growing: GrowingMarkdown = field(default_factory=GrowingMarkdown)
     ending: bool = False  # it is beyond being stopped
     next_shown: float = 0.0  # when a page may be told again
-    shown: asyncio.TimerHandle | None = None
+    shown: asyncio.Handle | None = None  # the next time
+    shown_length: int = 0  # of the text, what pages know
 
     def progress(self, first: int) -> Progress:
         blocks, seconds = self.growing.blocks[first:], self.ended - self.began
@@ -205,12 +206,26 @@ class Answers:
             if not answer.ending:
                 task.cancel()
 
+    def stop_all(self, user: str) -> None:
+        """End all answers of a user."""
+        for message, (answer, _) in tuple(self._running.items()):
+            if answer.user == user:
+                self.stop(message)
+
+    def writing(self, message: str) -> bool:
+        """Whether it is being written."""
+        return message in self._running
+
     def progress(self, message: str) -> Progress | None:
-        """All of an answer so far; None if it is not being written."""
+        """An answer as pages know it; None if it is not being written.
+
+        What it has grown by is told to all of them at once, in the loop's next turn.
+        """
         if message not in self._running:
             return None
         answer, _ = self._running[message]
-        answer.growing.update(answer.text)
+        if answer.shown is None and answer.shown_length < len(answer.text):
+            answer.shown = asyncio.get_running_loop().call_soon(self._show, answer)
         return answer.progress(0)
 
     def conversations(self) -> set[str]:
@@ -353,10 +368,13 @@ class Answers:
         loop = asyncio.get_running_loop()
         start = loop.time()
         first = answer.growing.update(answer.text)
+        answer.shown_length = len(answer.text)
         self.changes.tell(answer.message.conversation_id, answer.progress(first))
-        # Long blocks are costly to render anew: they are, less often.
+        # Long blocks are costly to render anew, and so are many answers at once: they are, less
+        # often, so that rendering takes a quarter of the loop's time at most.
         now = loop.time()
-        answer.next_shown = now + max(SHOW_INTERVAL, SHARE * (now - start))
+        pause = SHARE * (now - start) * len(self._running)
+        answer.next_shown = now + max(SHOW_INTERVAL, pause)
 
 
 def _as_sent(path: list[Message]) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """What a page shows of a conversation: the messages of its branch, as rows for the component."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +46,7 @@ class ConversationWindow:
     @property
     def streaming(self) -> bool:
         """Whether its last message is being written."""
-        return self.head is not None and self._answers.progress(self.head.id) is not None
+        return self.head is not None and self._answers.writing(self.head.id)
 
     def message(self, id: str) -> Message:
         """One of those that are shown.
@@ -81,15 +82,17 @@ class ConversationWindow:
         self.conversation, self.path, self.ratings = conversation, path, ratings
         return Difference(keep, len(path), changed)
 
-    async def rows(self, start: int, end: int) -> list[Row]:
-        """The rows from one index to another, at most `MOST_ROWS`."""
-        start = max(0, start)
-        end = min(end, len(self.path), start + MOST_ROWS)
-        # Answers that grow are the event loop's; Markdown of the others may take a while.
-        growing = {m.id: self._answers.progress(m.id) for m in self.path[start:end]}
-        rows = await asyncio.to_thread(lambda: [self._row(i) for i in range(start, end)])
+    async def rows(self, indices: Sequence[int]) -> list[Row]:
+        """The rows of the messages that are there, at most `MOST_ROWS`.
+
+        Those that grow are as they were when this returns: what is told of them later fits them.
+        """
+        there = [i for i in indices[:MOST_ROWS] if 0 <= i < len(self.path)]
+        path, ratings = self.path, self.ratings
+        # In a thread, as Markdown may take a while.
+        rows = await asyncio.to_thread(lambda: [_row(path, i, ratings) for i in there])
         for row in rows:
-            if progress := growing[row["id"]]:
+            if progress := self._answers.progress(row["id"]):
                 row.update(
                     state="streaming",
                     blocks=progress.blocks,
@@ -101,25 +104,26 @@ class ConversationWindow:
                 row.update(state="failed", error=LOST)
         return rows
 
-    def _row(self, index: int) -> Row:
-        message = self.path[index]
-        row: Row = {
-            "index": index,
-            "id": message.id,
-            "role": message.role,
-            "text": message.content,
-            "state": message.state,
-            "branch": message.siblings.index(message.id),
-            "branches": len(message.siblings),
-        }
-        if message.role == "user":
-            return row | {"unanswered": index == len(self.path) - 1}
-        return row | {
-            "blocks": [render(message.content)] if message.content else [],
-            "error": message.error,
-            "model": short_name(message.model),
-            "tokens": message.tokens,
-            "seconds": message.seconds,
-            "rating": self.ratings.get(message.id, 0),
-            "own": message.parts,
-        }
+
+def _row(path: Sequence[Message], index: int, ratings: Mapping[str, int]) -> Row:
+    message = path[index]
+    row: Row = {
+        "index": index,
+        "id": message.id,
+        "role": message.role,
+        "text": message.content,
+        "state": message.state,
+        "branch": message.siblings.index(message.id),
+        "branches": len(message.siblings),
+    }
+    if message.role == "user":
+        return row | {"unanswered": index == len(path) - 1}
+    return row | {
+        "blocks": [render(message.content)] if message.content else [],
+        "error": message.error,
+        "model": short_name(message.model),
+        "tokens": message.tokens,
+        "seconds": message.seconds,
+        "rating": ratings.get(message.id, 0),
+        "own": message.parts,
+    }

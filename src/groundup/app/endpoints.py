@@ -40,6 +40,13 @@ class Remote:
             return ""
         return f"…{self.key[-4:]}" if len(self.key) >= 16 else "…"
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether its key travels to another machine in clear text."""
+        parts = urlsplit(self.base_url)
+        here = ("localhost", "127.0.0.1", "::1")
+        return bool(self.key) and parts.scheme == "http" and parts.hostname not in here
+
 
 class Endpoints:
     """The file of endpoints. Threads may share it."""

@@ -40,10 +40,6 @@ from groundup.errors import GroundupError
 __all__ = ["draw_lab"]
 
 POLL = 0.5  # seconds between two looks at the learner's file and record
-COPY = """(event) => {
-    const button = event.target.closest("button.copy");
-    if (button) groundup.copy(button.closest(".code").querySelector("code").textContent);
-}"""
 P = ParamSpec("P")
 
 
@@ -112,8 +108,7 @@ class Lab:
         self.tabs = tag("div", "tabs", role="tablist", aria_label="Read")
         self.tabs.on("keydown", js_handler=_ARROWS)
         with self.panel("Lesson"):
-            text = ui.html(render(lesson(self.part)), sanitize=False).classes("prose")
-            text.on("click", js_handler=COPY)
+            ui.html(render(lesson(self.part)), sanitize=False).classes("prose")
         picture = find_pictures().get(self.part.id)
         if picture is not None:
             with self.panel("Picture"):
@@ -410,8 +405,8 @@ class Lab:
                 return
             source = await asyncio.to_thread(show_solution, self.workspace, self.part)
             with self.tabs.parent_slot.parent, self.panel("Solution"):  # type: ignore[union-attr]
-                text = ui.html(render(f"~~~~~~python\n{source}~~~~~~"), sanitize=False)
-                text.classes("prose").on("click", js_handler=COPY)
+                code = ui.html(render(f"~~~~~~python\n{source}~~~~~~"), sanitize=False)
+                code.classes("prose")
             await self.follow()
         self.show_panel("Solution")
 

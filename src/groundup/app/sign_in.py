@@ -9,6 +9,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from html import escape
 from math import ceil
 from urllib.parse import parse_qs, quote
@@ -41,6 +42,7 @@ FORM_COOKIE = "groundup_form"
 PUBLIC = ("/theme/", "/favicon.ico")  # what the page of the sign-in itself needs
 LARGEST_FORM = 16 << 10  # bytes
 TRUSTED = 5.0  # seconds until a session that was found is looked up again
+FAREWELL = 10.0  # seconds that a page has to show the sign-in when its session is over
 HASHING = 2  # passwords checked at a time: each takes 64 MiB
 
 
@@ -158,21 +160,29 @@ class SignIn:
     def _while_signed_in(
         self, token: str, receive: Receive, send: Send
     ) -> Callable[[], Awaitable[Message]]:
-        """What a socket says, until its session ends: then it is closed, and hears nothing more.
+        """What a socket says, until its session ends. Then nothing that it says is heard, and it is
+        closed after a moment in which the page shows the sign-in.
 
         Every socket says something at least each half minute, as it answers pings.
         """
 
+        async def signed_in() -> bool:
+            try:
+                return await self._sessions.find(token) is not None
+            except GroundupError:  # the database
+                return False
+
         async def receive_checked() -> Message:
             message = await receive()
-            try:
-                session = await self._sessions.find(token)
-            except GroundupError:
-                session = None
-            if message["type"] == "websocket.receive" and session is None:
-                await send({"type": "websocket.close", "code": 4401, "reason": "sign in again"})
-                return {"type": "websocket.disconnect", "code": 4401}
-            return message
+            if message["type"] != "websocket.receive" or await signed_in():
+                return message
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL):
+                    while message["type"] == "websocket.receive":
+                        message = await receive()
+                    return message
+            await send({"type": "websocket.close", "code": 4401, "reason": "sign in again"})
+            return {"type": "websocket.disconnect", "code": 4401}
 
         return receive_checked
 
@@ -292,7 +302,7 @@ PAGE = """\
 <header>
 <span class="mark">{mark}</span>
 <h1>Sign in</h1>
-<p class="muted">groundup, with your own conversations and parts</p>
+<p class="muted">Your conversations, your own parts</p>
 </header>
 {error}
 <div class="field">

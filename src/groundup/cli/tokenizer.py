@@ -4,6 +4,7 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -141,11 +142,22 @@ def encode(
     plain: Annotated[
         bool, typer.Option("--plain", help="Special tokens in the text are plain text.")
     ] = False,
+    sample: Annotated[
+        float | None,
+        typer.Option(help="Of unigram: words are cut at random, at this temperature."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of --sample: the same each time.")] = None,
 ) -> None:
     """Show a text's tokens, their ids, and the characters that each stands for."""
     chosen = load(tokenizer)
     if text is None:
         text = standard_input()
+    if sample is not None:
+        if sample <= 0:
+            raise GroundupError(f"--sample is {sample}, expected a temperature above 0")
+        drawn = chosen.sample(text, sample, Random(seed), special=not plain)
+        typer.echo(" ".join(map(str, drawn) if ids else map(chosen.token_of, drawn)))
+        return
     encoding = chosen.encode_with_spans(text, special=not plain)
     if ids:
         typer.echo(" ".join(map(str, encoding.ids.tolist())))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["IGNORED", "mask_tokens"]
+__all__ = ["mask_tokens"]
 
 IGNORED = -100  # the label of positions that do not count, as `cross_entropy` takes it
 

@@ -7,7 +7,7 @@ al. 2018), as Hugging Face's tokenizer.json files describe them.
 
 import unicodedata
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -46,9 +46,9 @@ def normalizer_from_json(spec: dict[str, Any] | None) -> Normalizer:
         case {"type": "NFC" | "NFD" | "NFKC" | "NFKD" as form}:
             return partial(by_cluster, partial(unicodedata.normalize, form))
         case {"type": "Lowercase"}:
-            return partial(by_character, str.lower)
+            return ByCharacter(str.lower)
         case {"type": "StripAccents"}:
-            return partial(by_character, without_accents)
+            return ByCharacter(without_accents)
         case {"type": "BertNormalizer"}:
             return bert_normalizer(spec)
         case {"type": "Sequence", "normalizers": list(parts)}:
@@ -73,13 +73,24 @@ def by_cluster(change: Callable[[str], str], text: str) -> tuple[str, Origins]:
     return changed, origins_of(list(map(len, parts)), list(map(len, becomes)))
 
 
-def by_character(change: Callable[[str], str], text: str) -> tuple[str, Origins]:
-    """Change each character by itself."""
-    becomes = [change(character) for character in text]
-    changed = "".join(becomes)
-    if len(changed) == len(text) and all(len(new) == 1 for new in becomes):
-        return changed, None
-    return changed, origins_of([1] * len(text), list(map(len, becomes)))
+class ByCharacter:
+    """Changes each character by itself. What becomes of it is found out once."""
+
+    def __init__(self, change: Callable[[str], str]) -> None:
+        self._change = change
+        self._becomes: dict[int, str] = {}
+        self._lengths = np.full(0x110000, -1, np.int8)  # of what a code point becomes
+
+    def __call__(self, text: str) -> tuple[str, Origins]:
+        codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        for code in np.unique(codes[self._lengths[codes] < 0]).tolist():
+            self._becomes[code] = self._change(chr(code))
+            self._lengths[code] = len(self._becomes[code])
+        changed, lengths = text.translate(self._becomes), self._lengths[codes]
+        if (lengths == 1).all():
+            return changed, None
+        places = np.repeat(np.arange(len(codes)), lengths)
+        return changed, np.stack((places, places + 1), axis=1)
 
 
 def origins_of(old: list[int], new: list[int]) -> NDArray[np.int64]:
@@ -114,7 +125,6 @@ def bert_normalizer(spec: dict[str, Any]) -> Normalizer:
     lowercase: bool = spec["lowercase"]
     strip = lowercase if spec.get("strip_accents") is None else spec["strip_accents"]
 
-    @cache
     def becomes(character: str) -> str:
         if spec["clean_text"]:
             category = unicodedata.category(character)
@@ -128,4 +138,4 @@ def bert_normalizer(spec: dict[str, Any]) -> Normalizer:
             character = without_accents(unicodedata.normalize("NFD", character))
         return character.lower() if lowercase else character
 
-    return partial(by_character, becomes)
+    return ByCharacter(becomes)

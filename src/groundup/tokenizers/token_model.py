@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ class TokenModel:
     # What a token adds to a text, and whether it is the first of it.
     bytes_of: Callable[[str, bool], bytes]
     whole_words: Mapping[str, int] = field(default_factory=dict)  # these are one token as they are
+    # The tokens of a word, drawn at a temperature; only Unigram has probabilities to draw by.
+    sample: Callable[[str, float, Random], list[tuple[int, int, int]]] | None = None
 
 
 def word_by_word(encode: Callable[[str], list[tuple[int, int, int]]]) -> EncodeWords:

@@ -6,6 +6,7 @@ between them, cut it into words, and find the tokens of each word.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,6 +103,7 @@ class Tokenizer:
         self._suffix_ids = list(suffix_ids)
         self._splitter = splitter
         self._words = WordCache(model)
+        self._sample = model.sample
 
     def encode(self, text: str, *, special: bool = True) -> list[int]:
         """The ids of a text, with what the model puts around it (such as its BOS id).
@@ -125,6 +127,31 @@ class Tokenizer:
             ids = np.concatenate((self._prefix_ids, ids, self._suffix_ids)).astype(np.int32)
             spans = np.pad(spans, ((before, behind), (0, 0)))
         return Encoding(ids, spans)
+
+    def sample(
+        self, text: str, temperature: float, random: Random, *, special: bool = True
+    ) -> list[int]:
+        """The ids of a text whose words are cut at random, for subword regularisation.
+
+        Arguments:
+            temperature: as of ``sample_segmentation``: low is nearly always the best way.
+            special: as of ``encode``.
+
+        Raises: GroundupError if the tokenizer is not a Unigram one.
+        """
+        if self._sample is None:
+            raise GroundupError(
+                "the tokenizer has one way to cut a text, expected a Unigram one, whose ways have "
+                "probabilities; encode it instead"
+            )
+        ids = list(self._prefix_ids)
+        for _, found in self._pieces(SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text), special, {}):
+            if isinstance(found, Pieces):
+                for word in self._splitter.cut(found).strings():
+                    ids += [token_id for token_id, _, _ in self._sample(word, temperature, random)]
+            else:
+                ids.append(found[0])
+        return ids + self._suffix_ids
 
     def encode_chat(
         self,

@@ -14,10 +14,8 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from groundup.app.answers import Answers
 from groundup.app.application import App
-from groundup.app.endpoints import Endpoints
-from groundup.app.model_server import Endpoint, ModelServers
+from groundup.app.endpoints import Endpoints, Remote
 from groundup.app.store.database import default_url
 from groundup.app.store.store import Store
 from groundup.app.web import create_web, serve_web
@@ -59,16 +57,12 @@ async def serve(folder: Path) -> None:
     runner = web.AppRunner(model, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    endpoint = Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", "echo")
-
-    async def endpoint_of(name: str) -> Endpoint:
-        return endpoint
-
+    port = runner.addresses[0][1]
+    Endpoints(folder).put(Remote("echo", f"http://127.0.0.1:{port}/v1", models=("echo",)))
     store = Store(default_url(folder))
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    answers, endpoints = Answers(store, endpoint_of), Endpoints(folder)
-    app = App(folder, store, ModelServers(), answers, endpoints, None, "echo")
+    app = App.create(folder, store, "echo/echo")
     await serve_web(create_web(app), listener, lambda: print(url, file=sys.stderr, flush=True))
     await runner.cleanup()
 

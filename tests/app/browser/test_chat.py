@@ -348,7 +348,7 @@ def long_conversation(store: Store, user: str, count: int) -> str:
     """Writes so many messages at once, which no user does; returns the conversation's id."""
     from groundup.app.store import tables
 
-    conversation = store.conversations.create(user, title="Long", model="echo")
+    conversation = store.conversations.create(user, title="Long", model="echo/echo")
     rows: list[dict[str, Any]] = [
         {
             "id": f"{conversation.id}-{i}",

@@ -1,8 +1,10 @@
 """The app with accounts: signing in, expired sessions, what belongs to whom."""
 
+import io
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -10,6 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from groundup.app.passwords import hash_password
+from groundup.app.preferences import Limits, read_limits
 from groundup.app.store.database import default_url
 from groundup.app.store.store import Store
 from tests.app.browser.site import Site, start_site
@@ -96,8 +100,85 @@ def test_nothing_is_served_to_strangers(shared_site: tuple[Site, Store]) -> None
     for path in re.findall(r'(?:src|href)="(.*?)"', page):
         assert httpx.get(f"{site.url}{path}").status_code == 200
     for path in (
-        "/chat", "/settings", "/settings/export", "/_nicegui_ws/socket.io/?EIO=4&transport=polling",
+        "/chat", "/settings", "/data/export", "/_nicegui_ws/socket.io/?EIO=4&transport=polling",
         "/_nicegui/3.18.0/static/nicegui.js",
     ):  # fmt: skip
         assert httpx.get(f"{site.url}{path}").status_code == 401
         assert httpx.get(f"{site.url}{path}", cookies={"groundup_session": "x"}).status_code == 401
+
+
+def test_a_member_has_no_settings_of_admins(shared_site: tuple[Site, Store], page: Page) -> None:
+    site, _ = shared_site
+    sign_in(page, site, "bob", "/settings")
+    expect(page.get_by_role("heading", name="Settings")).to_be_visible()
+    for name in ("Sign-in", "Your data"):
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+    for name in ("Endpoints", "Limits", "Accounts"):
+        expect(page.get_by_role("heading", name=name)).to_have_count(0)
+
+
+def test_one_who_is_no_admin_any_more_can_do_nothing_of_theirs(
+    shared_site: tuple[Site, Store], page: Page
+) -> None:
+    site, store = shared_site
+    store.accounts.set_role("bob", "admin")
+    sign_in(page, site, "bob", "/settings")
+    button = page.get_by_role("form", name="Limits").get_by_role("button", name="Save limits")
+    expect(button).to_be_visible()
+    store.accounts.set_role("bob", "member")
+    page.get_by_label("Longest message").fill("200")
+    button.click()
+    expect(page.get_by_text("only admins may do this: ask one of them")).to_be_visible()
+    assert read_limits(store) == Limits()
+
+
+def test_sessions_are_seen_and_ended(
+    shared_site: tuple[Site, Store], open_page: Callable[..., Page]
+) -> None:
+    site, store = shared_site
+    ada = next(u for u in store.accounts.all() if u.name == "ada").id
+    store.sessions.end_all(ada)
+    here, there = open_page(), open_page()
+    sign_in(there, site, "ada", "/chat")
+    sign_in(here, site, "ada", "/settings")
+    expect(here.get_by_text("This one")).to_be_visible()
+    here.get_by_role("button", name=re.compile("End Chrome on Linux")).click()
+    expect(there).to_have_url(f"{site.url}/sign-in?next=/chat")
+    sign_in(there, site, "ada", "/chat")
+    new = f"{PASSWORD} staple"
+    form = here.get_by_role("form", name="Change password")
+    for current, told in (
+        ("wrong password", "the current password is wrong"),
+        (PASSWORD, "is chan"),
+    ):
+        form.get_by_label("Current password").fill(current)
+        form.get_by_label("New password").fill(new)
+        form.get_by_role("button", name="Change password").click()
+        expect(here.get_by_text(told)).to_be_visible()
+    expect(there).to_have_url(f"{site.url}/sign-in?next=/chat")
+    here.get_by_role("button", name="Sign out").click()
+    expect(here).to_have_title("Sign in · groundup")
+    here.go_back()
+    here.reload()
+    expect(here).to_have_title("Sign in · groundup")
+    user = store.accounts.password_hash("ada")
+    assert user is not None
+    store.accounts.set_password_hash("ada", hash_password(PASSWORD))
+
+
+def test_nobody_sees_what_is_anothers(
+    shared_site: tuple[Site, Store], open_page: Callable[..., Page]
+) -> None:
+    site, store = shared_site
+    ada = next(u for u in store.accounts.all() if u.name == "ada").id
+    conversation = store.conversations.create(ada, title="Ada's secret")
+    store.messages.add(ada, conversation.id, parent=None, role="user", content="hidden words")
+    page = open_page()
+    sign_in(page, site, "bob", f"/chat/{conversation.id}")
+    expect(page.get_by_text("there is no such conversation")).to_be_visible()
+    assert "hidden words" not in page.content()
+    assert "Ada's secret" not in page.content()
+    cookies = {c["name"]: c["value"] for c in page.context.cookies()}
+    export = httpx.get(f"{site.url}/data/export", cookies=cookies)
+    with zipfile.ZipFile(io.BytesIO(export.content)) as archive:
+        assert b"hidden words" not in archive.read("conversations.jsonl")

@@ -5,6 +5,7 @@ export default {
   emits: ["send", "stop", "edit-last"],
   template: `
     <form class="composer" @submit.prevent="send">
+     <div class="composer-column">
       <p v-if="problem" class="banner bad" role="alert">{{ problem }}</p>
       <div class="composer-box" @click.self="focus">
         <label class="visually-hidden" :for="'composer-text'">Message</label>
@@ -18,6 +19,7 @@ export default {
         <button v-else type="submit" class="button primary composer-button" aria-label="Send"
                 title="Send (Enter)" :disabled="!text.trim() || sending" v-html="icons.send"></button>
       </div>
+     </div>
     </form>`,
 
   data() {

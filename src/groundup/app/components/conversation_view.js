@@ -5,25 +5,12 @@ const OVERSCAN = 900; // pixels above and below the view that have elements too
 const GUESS = 140; // pixels of a message that was never measured
 const NEAR_END = 48; // pixels from the end within which the view follows what comes
 
-/** Into the clipboard, also where pages from http may not use navigator.clipboard. */
-function copy(text) {
-  const area = document.body.appendChild(document.createElement("textarea"));
-  const focused = document.activeElement;
-  area.value = text;
-  area.style.cssText = "position:fixed;opacity:0";
-  area.select();
-  const copied = document.execCommand("copy");
-  area.remove();
-  focused?.focus({ preventScroll: true });
-  return copied;
-}
-
 export default {
   props: { icons: Object },
   emits: ["need", "edit", "regenerate", "branch", "rate", "stop"],
   template: `
     <div class="conversation" ref="scroller" tabindex="0" role="region" aria-label="Messages"
-         @scroll.passive="onScroll" @click="copyCode">
+         @scroll.passive="onScroll">
       <div class="conversation-rows" role="list" :aria-busy="streaming">
         <div class="conversation-spacer" ref="before" aria-hidden="true"></div>
         <article v-for="row in rows" :key="row.key" :data-index="row.index" :ref="observe"
@@ -55,8 +42,8 @@ export default {
                 </span>
                 <button type="button" class="icon-button" aria-label="Edit" title="Edit"
                         @click="beginEdit(row)" v-html="icons.edit"></button>
-                <button type="button" class="icon-button" :aria-label="copied === row.id ? 'Copied' : 'Copy'" title="Copy"
-                        @click="copyText(row)" v-html="copied === row.id ? icons.check : icons.copy"></button>
+                <button type="button" class="icon-button" aria-label="Copy" title="Copy"
+                        @click="copy(row)" v-html="icons.copy"></button>
                 <button v-if="row.unanswered" type="button" class="button small"
                         @click="$emit('regenerate', { id: row.id })">Answer</button>
               </div>
@@ -84,8 +71,8 @@ export default {
                         :disabled="row.branch === row.branches - 1" @click="toBranch(row, 1)" v-html="icons['chevron-right']"></button>
               </span>
               <template v-if="row.state !== 'streaming'">
-                <button type="button" class="icon-button" :aria-label="copied === row.id ? 'Copied' : 'Copy'" title="Copy"
-                        @click="copyText(row)" v-html="copied === row.id ? icons.check : icons.copy"></button>
+                <button type="button" class="icon-button" aria-label="Copy" title="Copy"
+                        @click="copy(row)" v-html="icons.copy"></button>
                 <button type="button" class="icon-button" aria-label="Regenerate" title="Regenerate"
                         @click="$emit('regenerate', { id: row.id })" v-html="icons.refresh"></button>
                 <button type="button" class="icon-button" aria-label="Good answer" title="Good answer"
@@ -97,7 +84,7 @@ export default {
                 <span v-if="row.state === 'stopped'">stopped</span>
                 <span v-if="row.model">{{ row.model }}</span>
                 <span v-if="speed(row)" :title="row.tokens + ' tokens'">{{ speed(row) }} tokens/s</span>
-                <span v-if="row.left_out" :title="'The oldest ' + row.left_out + ' messages did not fit the model’s context'">{{ row.left_out }} older left out</span>
+                <span v-if="row.error && row.state === 'complete'">{{ row.error }}</span>
               </span>
               <details v-if="row.own && row.own.length" class="own-parts">
                 <summary class="chip"><span v-html="icons.plank"></span>{{ row.own.length }} yours</summary>
@@ -121,7 +108,6 @@ export default {
       streaming: false,
       editing: null,
       draft: "",
-      copied: null,
       announced: "",
     };
   },
@@ -182,6 +168,10 @@ export default {
     progress(id, first, blocks, tokens, seconds, waiting) {
       const row = this.loaded.get(this.indexOf.get(id));
       if (!row || row.state !== "streaming") return;
+      if (first > row.blocks.length) {
+        const { generation } = this;
+        return this.$emit("need", { generation, start: row.index, end: row.index + 1 });
+      }
       row.blocks = [...row.blocks.slice(0, first), ...blocks];
       Object.assign(row, { tokens, seconds, waiting });
       this.refresh(row);
@@ -204,7 +194,7 @@ export default {
 
     copyLast() {
       const row = this.lastAnswer();
-      if (row) this.copyText(row);
+      if (row) this.copy(row);
     },
 
     regenerateLast() {
@@ -402,22 +392,14 @@ export default {
       this.editing = null;
     },
 
-    copyText(row) {
-      if (!copy(row.text)) return;
-      this.copied = row.id;
-      this.announced = "Copied.";
-      setTimeout(() => (this.copied = null), 1500);
-    },
-
-    copyCode(event) {
-      const button = event.target.closest("button.copy");
-      if (!button || !copy(button.closest(".code").querySelector("code").textContent)) return;
-      button.textContent = "Copied";
-      setTimeout(() => (button.textContent = "Copy"), 1500);
+    copy(row) {
+      groundup.copy(row.text);
     },
 
     speed(row) {
-      return row.tokens > 1 && row.seconds > 0 ? ((row.tokens - 1) / row.seconds).toFixed(1) : null;
+      if (!(row.tokens > 1 && row.seconds > 0)) return null;
+      const speed = (row.tokens - 1) / row.seconds; // the first one took the prompt's time
+      return speed.toFixed(speed < 100 ? 1 : 0);
     },
   },
 };

@@ -9,7 +9,7 @@ from groundup.app.icons import icon
 
 __all__ = ["ConversationView"]
 
-ICONS = ("arrow-down", "check", "chevron-left", "chevron-right", "copy", "edit", "plank", "refresh",
+ICONS = ("arrow-down", "chevron-left", "chevron-right", "copy", "edit", "plank", "refresh",
          "thumb-down", "thumb-up")  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from groundup.errors import GroundupError
 __all__ = ["PAGE"]
 
 FIRST_ROWS = 30  # messages that are sent before they are asked for
+LIST_PAUSE = 0.2  # seconds in which changes of the list are gathered
 LISTED = 200  # conversations at the side, until older ones are asked for
 P = ParamSpec("P")
 
@@ -92,7 +93,8 @@ class ChatPage:
         self.offered: list[str] = []  # as they are drawn
         self.end_listening: Callable[[], None] = lambda: None
         self.reading = asyncio.Lock()
-        self.stale: set[str] = set()  # what is to be read anew: "path", "list"
+        self.stale: set[str] = set()  # what is to be read anew: "path", "list", "models"
+        self.deleted = False  # the conversation, by another page
 
         with tag("div", "chat") as self.root:
             self.list = ConversationList()
@@ -114,7 +116,7 @@ class ChatPage:
             button.on("click", self.toggle_list)
             self.title = tag("h1", "chat-title", "New chat")
             with tag("details", "path") as self.path:
-                with tag("summary", "chip"):
+                with tag("summary", "chip") as self.path_chip:
                     svg("plank")
                     self.path_count = tag("span")
                 with tag("div", "path-card card"):
@@ -198,7 +200,8 @@ class ChatPage:
             self.window = window
             self.view.generation += 1
             count = len(window.path) if window else 0
-            rows = await window.rows(count - FIRST_ROWS, count) if window else []
+            newest = range(max(0, count - FIRST_ROWS), count)
+            rows = await window.rows(newest) if window else []
             self.view.show_path(0, count, rows)
             if push:
                 ui.navigate.history.push(f"/chat/{conversation}" if conversation else "/chat")
@@ -247,6 +250,7 @@ class ChatPage:
         except GroundupError as error:  # a broken workspace; the reference serves
             own, problems = [], [str(error)]
         self.path_count.set_text(f"{len(own)} of {len(ANSWER_PATH)} yours")
+        self.path_chip.classes("yours" if own else "", remove="yours")
         self.path_problems.set_text(" ".join(problems))
         self.path_rows.clear()
         with self.path_rows:
@@ -280,37 +284,40 @@ class ChatPage:
 
     def renew(self, what: str) -> None:
         """Read something anew, soon: changes that come together are read together."""
-        if not self.stale:
-            background_tasks.create(self.read_stale(), name="chat page")
-        self.stale.add(what)
+        if what not in self.stale:
+            self.stale.add(what)
+            background_tasks.create(self.read_anew(what), name=f"chat page: {what}")
 
-    async def read_stale(self) -> None:
-        await asyncio.sleep(0)
+    async def read_anew(self, what: str) -> None:
+        await asyncio.sleep(LIST_PAUSE if what == "list" else 0)
         async with self.reading:
-            stale, self.stale = self.stale, set()
-            window = self.window
-            if "path" in stale and window is not None:
-                try:
-                    difference = await window.read()
-                except NotFoundError:
-                    self.window = None
-                else:
-                    count = difference.count
-                    rows = await window.rows(max(difference.keep, count - FIRST_ROWS), count)
-                    for index in difference.changed[:FIRST_ROWS]:
-                        rows += await window.rows(index, index + 1)
-                    self.view.show_path(difference.keep, count, rows)
-            if "list" in stale:
+            self.stale.discard(what)
+            if what == "list":
                 await self.show_list()
-            if "models" in stale:
+                return
+            if what == "models":
                 await self.show_path()
-        if window is not None and self.window is None:
-            with self.client:
+            elif self.window is not None and not await self.read_window(self.window):
+                self.window = None
+                self.deleted = True
+        with self.client:
+            if self.deleted:
+                self.deleted = False
                 await self.show("")
                 toast(self.client, "The conversation was deleted.")
-        else:
-            with self.client:
+            else:
                 self.show_frame()
+
+    async def read_window(self, window: ConversationWindow) -> bool:
+        """Show what has become of a conversation; false if it is not there any more."""
+        try:
+            difference = await window.read()
+        except NotFoundError:
+            return False
+        newest = range(max(difference.keep, difference.count - FIRST_ROWS), difference.count)
+        rows = await window.rows([*difference.changed[-FIRST_ROWS:], *newest])
+        self.view.show_path(difference.keep, difference.count, rows)
+        return True
 
     def tell(self, conversation: str) -> None:
         """All pages that show a conversation are to read it anew, and those that list it."""
@@ -356,7 +363,7 @@ class ChatPage:
     async def on_need(self, given: dict[str, Any]) -> None:
         window, generation = self.window, self.view.generation
         if window is not None and given["generation"] == generation:
-            rows = await window.rows(int(given["start"]), int(given["end"]))
+            rows = await window.rows(range(int(given["start"]), int(given["end"])))
             if self.view.generation == generation:
                 self.view.show_rows(rows)
 

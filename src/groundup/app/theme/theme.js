@@ -27,9 +27,17 @@
     setTimeout(() => box.remove(), 6000);
   }
 
-  async function copy(text) {
-    await navigator.clipboard.writeText(text);
-    toast("Copied", "good");
+  // Into the clipboard, also where a page that came by http may not use navigator.clipboard.
+  function copy(text) {
+    const focused = document.activeElement;
+    const area = document.body.appendChild(document.createElement("textarea"));
+    area.value = text;
+    area.style.cssText = "position: fixed; opacity: 0";
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    focused?.focus({ preventScroll: true });
+    toast(copied ? "Copied" : "The browser does not let this page copy", copied ? "good" : "bad");
   }
 
   system.addEventListener("change", draw);
@@ -38,6 +46,8 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-theme-choice]");
     if (button) theme(button.dataset.themeChoice);
+    const code = event.target.closest?.("button.copy")?.closest(".code"); // of rendered Markdown
+    if (code) copy(code.querySelector("code").textContent);
   });
   draw();
   window.groundup = { theme, chosenTheme: chosen, toast, copy };

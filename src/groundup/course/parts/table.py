@@ -198,6 +198,25 @@ PARTS: dict[str, Part] = {
             needs=("multi-head-attention",),
         ),
         Part(
+            "gpt-2",
+            "groundup.models.gpt2",
+            minutes=90,
+            summary="The decoder with learned positions and norms before each sublayer",
+            needs=("attention", "kv-cache"),
+        ),
+        Part(
+            "masked-language-model",
+            "groundup.models.masked_language_model",
+            minutes=30,
+            summary="BERT's corruption of the input, and its labels",
+        ),
+        Part(
+            "span-corruption",
+            "groundup.models.span_corruption",
+            minutes=45,
+            summary="T5's spans, replaced by sentinels and written by the decoder",
+        ),
+        Part(
             "flash-attention",
             "groundup.models.flash_attention",
             minutes=150,

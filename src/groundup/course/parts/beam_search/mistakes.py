@@ -10,10 +10,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "(sums[:, None] + log_probs)",
         "(log_probs + 0 * sums[:, None].clamp(min=-9))",
     ),
-    "token and parent exchanged": (
-        "parent, token = divmod(index, V)",
-        "token, parent = divmod(index, V)",
-    ),
     "the parent is always the same row": (
         "parents = torch.tensor([parent for _, parent, _ in padded])",
         "parents = torch.arange(beams)",
@@ -35,17 +31,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "score = total / length**length_penalty",
         "score = total",
     ),
-    "the penalty multiplies": (
-        "score = total / length**length_penalty",
-        "score = total / (length * length_penalty if length_penalty else 1)",
-    ),
     "the end token is not counted": (
         "score = total / length**length_penalty",
         "score = total / max(1, length - 1) ** length_penalty",
-    ),
-    "the start token is counted": (
-        "score = total / length**length_penalty",
-        "score = total / (length + 1) ** length_penalty",
     ),
     "it stops with the first finished text": (
         "if len(finished) == beams and best",
@@ -63,12 +51,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "best = going_on[0][0] / length**length_penalty",
         "best = going_on[0][0]",
     ),
-    "the worst first": (
-        "finished = heapq.nlargest(beams, finished)",
-        "finished = heapq.nlargest(beams, finished)[::-1]",
-    ),
     "impossible texts are kept": ("if total == -torch.inf:", "if False:"),
     "the end token is left out": ("(*texts[parent], token)))", "(*texts[parent], token)[:-1]))"),
     "no check of beams": ("if beams <= 0 or max_tokens <= 0:", "if max_tokens <= 0:"),
-    "no check of max_tokens": ("if beams <= 0 or max_tokens <= 0:", "if beams <= 0:"),
 }

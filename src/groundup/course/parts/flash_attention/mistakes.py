@@ -5,10 +5,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "k.transpose(-2, -1) * q.shape[-1] ** -0.5",
         "k.transpose(-2, -1)",
     ),
-    "scaled by D instead of its root": (
-        "q.shape[-1] ** -0.5\n    return",
-        "q.shape[-1] ** -1.0\n    return",
-    ),
     "the output is not rescaled": (
         "out[..., rows, :] * rescale + values",
         "out[..., rows, :] + values",
@@ -17,13 +13,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "total[..., rows, :] * rescale + weights",
         "total[..., rows, :] + weights",
     ),
-    "rescaled the wrong way": ("torch.exp(before - now)", "torch.exp(now - before)"),
     "the largest score is that of the last tile": (
         "torch.maximum(before, tile.amax(dim=-1, keepdim=True))",
         "tile.amax(dim=-1, keepdim=True)",
     ),
     "plain exponentials": ("weights = torch.exp(tile - now)", "weights = torch.exp(tile)"),
-    "not divided by the sum": ("out = (out / total).to(q.dtype)", "out = out.to(q.dtype)"),
     "each tile's softmax by itself": (
         "weights.sum(-1, keepdim=True)\n            values",
         "1\n            weights = weights / weights.sum(-1, keepdim=True)\n            values",
@@ -31,10 +25,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "the mask hides the query's own position": (
         "hidden = positions[:, None] < torch.arange",
         "hidden = positions[:, None] <= torch.arange",
-    ),
-    "the mask shows one position of the future": (
-        "hidden = positions[:, None] < torch.arange",
-        "hidden = positions[:, None] + 1 < torch.arange",
     ),
     "no mask inside tiles": ("if causal and columns.stop > S - T + rows.start + 1:", "if False:"),
     "T queries taken for the first positions": (
@@ -45,23 +35,16 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "for first in range(0, seen, TILE):",
         "for first in range(0, seen - TILE + 1 if seen > TILE else seen, TILE):",
     ),
-    "always causal": ("seen = S - T + rows.stop if causal else S ", "seen = min(S, rows.stop) "),
     "no correction by the output in the backward pass": (" - along[..., rows, :]", ""),
-    "the gradient of q is not scaled": ("slope @ some_k * scale", "slope @ some_k"),
     "the gradient of k is not scaled": ("@ some_q * scale)", "@ some_q)"),
     "the gradients of a group's heads are averaged": (
         "(slope.transpose(-2, -1) @ some_q * scale).sum(2",
         "(slope.transpose(-2, -1) @ some_q * scale).mean(2",
     ),
-    "the gradient of v without the sum": (
-        "weights = torch.exp(_scores(some_q, some_k, hidden) - log_total[..., rows, :])",
-        "weights = torch.exp(_scores(some_q, some_k, hidden))",
-    ),
     "later tiles replace the gradient of k": (
         "dk[..., columns, :] += (slope",
         "dk[..., columns, :] = (slope",
     ),
-    "no gradient of v": ("dv[..., columns, :] += (weights", "dv[..., columns, :] += 0 * (weights"),
     "the whole matrix, kept by autograd": (
         "    out: Tensor = _Tiled.apply(",
         "    if q.requires_grad:\n"
@@ -72,10 +55,5 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "    out: Tensor = _Tiled.apply(",
     ),
     "sums in bfloat16": ("wide = torch.promote_types(q.dtype, torch.float32)", "wide = q.dtype"),
-    "groups interleaved": (
-        "grouped = q.reshape(B, H_kv, H // H_kv, T, D)",
-        "grouped = q.reshape(B, H // H_kv, H_kv, T, D).transpose(1, 2)",
-    ),
     "no check of the heads": ("if H % H_kv:", "if False:"),
-    "no check of the number of queries": ("if causal and T > S:", "if False:"),
 }

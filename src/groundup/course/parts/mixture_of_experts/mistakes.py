@@ -5,18 +5,9 @@ SUM = "weights / weights.sum(dim=-1, keepdim=True)"
 MISTAKES: dict[str, tuple[str, str]] = {
     "the weights do not sum to one": (SUM, "weights"),
     "the softmax of the chosen probabilities": (SUM, "torch.softmax(weights, dim=-1)"),
-    "all experts weigh alike": (SUM, "torch.ones_like(weights) / self.experts_per_token"),
-    "the least likely experts": (
-        "probabilities.topk(self.experts_per_token)  #",
-        "probabilities.topk(self.experts_per_token, largest=False)  #",
-    ),
     "one expert whatever k": (
         "probabilities.topk(self.experts_per_token)  #",
         "probabilities.topk(1)  #",
-    ),
-    "the softmax over the tokens": (
-        "torch.softmax(self.gate(vectors).float(), dim=-1)",
-        "torch.softmax(self.gate(vectors).float(), dim=0)",
     ),
     "plain exponentials": (
         "torch.softmax(self.gate(vectors).float(), dim=-1)",
@@ -34,14 +25,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "weights[rows, places, None]",
         "weights[rows, 0, None]",
     ),
-    "the answers are not weighted": ("* weights[rows, places, None]", "* 1"),
     "no gradient to the router": (
         "weights, chosen = probabilities.topk",
         "weights, chosen = probabilities.detach().topk",
     ),
     "the router has a bias": ("experts, bias=False)", "experts)"),
-    "float32 out": ("return out.view(x.shape)", "return out.view(x.shape).float()"),
-    "the input is added": ("return out.view(x.shape)", "return x + out.view(x.shape)"),
     "the loss without the number of experts": (
         "return E * (visits * probabilities.mean(dim=0)).sum()",
         "return (visits * probabilities.mean(dim=0)).sum()",
@@ -49,10 +37,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "the loss of the likeliest expert alone": (
         "probabilities.topk(experts_per_token).indices",
         "probabilities.topk(1).indices",
-    ),
-    "the loss counts visits twice": (
-        "return E * (visits * probabilities.mean(dim=0)).sum()",
-        "return E * (visits * visits).sum()",
     ),
     "the loss from probabilities alone": (
         "return E * (visits * probabilities.mean(dim=0)).sum()",
@@ -74,9 +58,5 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "the features of x are not checked": (
         "if x.shape[-1] != self.gate.in_features:",
         "if x.shape[-1] % self.gate.in_features:",
-    ),
-    "more experts than there are": (
-        "if not 1 <= experts_per_token <= experts:",
-        "if experts_per_token < 1:",
     ),
 }

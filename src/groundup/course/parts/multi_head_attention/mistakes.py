@@ -2,11 +2,6 @@
 
 MISTAKES: dict[str, tuple[str, str]] = {
     "the scores are not scaled": ("transpose(-2, -1) * self.scale", "transpose(-2, -1)"),
-    "scaled by the whole width": ("self.head_dim**-0.5 if scale", "dim**-0.5 if scale"),
-    "the scale asked for is not taken": (
-        "self.scale = self.head_dim**-0.5 if scale is None else scale",
-        "self.scale = self.head_dim**-0.5",
-    ),
     "the width of heads is not taken": (
         "dim // heads if head_dim is None else head_dim",
         "dim // heads",
@@ -17,18 +12,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "heads = (torch.softmax(scores - (0 if score_bias is None else score_bias), dim=-1)"
         " + (0 if score_bias is None else score_bias)) @ v",
     ),
-    "the bias is scaled as well": (
-        "scores = scores + score_bias",
-        "scores = scores + score_bias * self.scale",
-    ),
     "softmax over the queries": ("torch.softmax(scores, dim=-1)", "torch.softmax(scores, dim=-2)"),
     "the heads are interleaved": (
         "features.view(B, T, self.heads, self.head_dim).transpose(1, 2)",
         "features.view(B, T, self.head_dim, self.heads).permute(0, 3, 1, 2)",
-    ),
-    "heads cut along the positions": (
-        "features.view(B, T, self.heads, self.head_dim).transpose(1, 2)",
-        "features.reshape(B, self.heads, T, self.head_dim)",
     ),
     "heads are joined before they are turned back": (
         "heads.transpose(1, 2).reshape(B, T, -1)",
@@ -37,10 +24,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "keys and values exchanged": (
         "return self._split(self.k_proj(memory)), self._split(self.v_proj(memory))",
         "return self._split(self.v_proj(memory)), self._split(self.k_proj(memory))",
-    ),
-    "queries by the keys' projection": (
-        "self._split(self.q_proj(x))",
-        "self._split(self.k_proj(x))",
     ),
     "no projection back": (
         "out: Tensor = self.out_proj(heads.transpose(1, 2).reshape(B, T, -1))",
@@ -56,11 +39,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "the mask upside down": ("masked_fill(~mask", "masked_fill(mask"),
     "padding is minus infinity": ("torch.finfo(dtype).min", "-torch.inf"),
-    "padding hides queries": ("[:, None, None]", "[:, None, :, None]"),
-    "padding's number is that of float32": (
-        "torch.finfo(dtype).min",
-        "torch.finfo(torch.float32).min",
-    ),
     "the mask hides the query's own position": (
         ".triu(keys - queries + 1)",
         ".triu(keys - queries)",
@@ -70,7 +48,5 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "if k.shape != v.shape or k.shape[:2] != (B, self.heads) or k.shape[3] != self.head_dim:",
         "if False:",
     ),
-    "the batch is not compared": ("k.shape[:2] != (B, self.heads)", "k.shape[1] != self.heads"),
     "heads that do not fit are taken": ("if head_dim is None and dim % heads:", "if False:"),
-    "zeros": ("return out", "return 0 * out"),
 }

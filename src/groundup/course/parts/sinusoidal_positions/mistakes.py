@@ -9,7 +9,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "the layouts exchanged": ("1 if halves else 2", "2 if halves else 1"),
     "always interleaved": ("1 if halves else 2", "2"),
-    "always halves": ("1 if halves else 2", "1"),
     "every feature has a frequency of its own": (
         "torch.arange(0, dim, 2, dtype=torch.float64, device=positions.device) / dim",
         "torch.arange(0, dim // 2, dtype=torch.float64, device=positions.device) / dim",
@@ -19,19 +18,16 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "dtype=torch.float64, device=positions.device) / max(dim - 2, 1)",
     ),
     "the base is 1000": ("/ 10000**exponents", "/ 1000**exponents"),
-    "multiplied instead of divided": ("/ 10000**exponents", "* 10000**exponents"),
     "angles in float32": (
         "positions.double()[:, None] / 10000**exponents",
         "(positions.double()[:, None] / 10000**exponents).float()",
     ),
     "frequencies in float32": ("10000**exponents", "(10000**exponents.float())"),
-    "positions count from 1": ("positions.double()", "(positions + 1).double()"),
     "positions are taken for 0, 1, 2 ...": (
         "positions.double()",
         "torch.arange(len(positions)).double()",
     ),
     "float64 out": ("pairs.flatten(1).float()", "pairs.flatten(1)"),
     "no check of the width": ("if dim <= 0 or dim % 2:", "if False:"),
-    "a width of zero is taken": ("if dim <= 0 or dim % 2:", "if dim % 2:"),
     "zeros": ("pairs.flatten(1).float()", "0 * pairs.flatten(1).float()"),
 }

@@ -4,7 +4,6 @@ FIRST = "first, last = max(0, S - T + start - window + 1), S - T + stop"
 
 MISTAKES: dict[str, tuple[str, str]] = {
     "the window is one too wide": ("(distance >= window)", "(distance > window)"),
-    "the window is one too narrow": ("(distance >= window)", "(distance >= window - 1)"),
     "a query does not see itself": ("(distance < 0)", "(distance <= 0)"),
     "the future is seen": ("(distance < 0) | (distance >= window)", "distance.abs() >= window"),
     "no window": ("(distance < 0) | (distance >= window)", "distance < 0"),
@@ -23,7 +22,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "the scores are not scaled": ("q * D**-0.5", "q * 1.0"),
     "hidden scores are zero": ("masked_fill(hidden, -torch.inf)", "masked_fill(hidden, 0.0)"),
-    "softmax over the queries": ("-torch.inf), dim=-1)", "-torch.inf), dim=-2)"),
     "groups interleaved": (
         "view(B, H_kv, H // H_kv, T, D)",
         "view(B, H // H_kv, H_kv, T, D).transpose(1, 2)",
@@ -34,7 +32,5 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "q scaled in place": ("q = (q * D**-0.5)", "q = q.mul_(D**-0.5)"),
     "a window of zero is taken": ("if window <= 0 or not causal:", "if window < 0 or not causal:"),
-    "causal is not looked at": ("if window <= 0 or not causal:", "if window <= 0:"),
     "no check of the heads": ("if H % H_kv:", "if False:"),
-    "no check of the number of queries": ("if T > S:", "if False:"),
 }
