@@ -2,6 +2,10 @@
 
 from random import Random
 
+from groundup.tokenizers import unigram
+
+from .fused_unigram import fused_unigram
+from .library_code import is_library_code
 from .token_model import TokenModel, word_by_word
 from .unigram import best_segmentation, sample_segmentation
 
@@ -47,4 +51,7 @@ def unigram_model(
     def bytes_of(token: str, first: bool) -> bytes:
         return token.replace("▁", "" if first and leading_mark else " ").encode()
 
-    return TokenModel(vocabulary, word_by_word(encode), bytes_of, sample=sample)
+    # A learner's own segmentation that is swapped in is the one that encodes.
+    fused = fused_unigram(scores, vocabulary, unknown_id, unknown_score)
+    encode_words = fused if is_library_code(unigram) else word_by_word(encode)
+    return TokenModel(vocabulary, encode_words, bytes_of, sample=sample)
