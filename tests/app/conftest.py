@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -14,12 +13,10 @@ import pytest
 
 from groundup.app.store.store import Store
 
-_NUMBERS = count()
-
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a cluster of this run alone, without a database's name."""
+    """The URL of a database in a cluster of this run alone."""
     folder = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
     if folder is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -47,7 +44,7 @@ def postgresql() -> Iterator[str]:
         options = f"-k {data} -c listen_addresses='' -c fsync=off -c shared_buffers=16MB"
         run("pg_ctl", "start", "-w", "-t", "60", "-l", f"{data}/log", "-o", options)
         try:
-            yield f"postgresql://groundup@/{{name}}?host={data}"
+            yield f"postgresql://groundup@/postgres?host={data}"
         finally:
             run("pg_ctl", "stop", "-m", "immediate")
     finally:
@@ -60,10 +57,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'app' / 'groundup.db'}"
     url: str = request.getfixturevalue("postgresql")
-    name = f"test_{next(_NUMBERS)}"
-    with closing(psycopg.connect(url.format(name="postgres"), autocommit=True)) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return url.format(name=name)
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        # A database of its own for each test would be 8 MB to copy, and to delete.
+        ours = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'"
+        for (schema,) in connection.execute(ours).fetchall():
+            connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+        connection.execute("CREATE SCHEMA public")
+    return url
 
 
 @pytest.fixture

@@ -17,7 +17,14 @@ from starlette.types import Message, Receive, Scope, Send
 from groundup.app import passwords, sign_in
 from groundup.app.attempts import Attempts
 from groundup.app.passwords import checked_password
-from groundup.app.sign_in import COOKIE, LiveSessions, LocalUser, SignIn, local_path
+from groundup.app.sign_in import (
+    COOKIE,
+    LiveSessions,
+    LocalUser,
+    SignIn,
+    TooManyAttemptsError,
+    local_path,
+)
 from groundup.app.store.store import Store
 from groundup.errors import GroundupError
 
@@ -237,6 +244,30 @@ def test_one_network_counts_as_one_and_one_name_too(monkeypatch: pytest.MonkeyPa
     for i in range(100):
         attempts.take(f"name{i}", f"192.1.{i}.1")
     assert len(attempts._buckets) <= 10
+
+
+async def test_a_flood_from_everywhere_is_turned_away(
+    app: SignIn, sessions: LiveSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each password takes 64 MiB: few are looked at, and some wait."""
+    hold = asyncio.Event()
+    looked_at = 0
+
+    async def to_thread(function: Any, *arguments: Any) -> None:
+        nonlocal looked_at
+        looked_at += 1
+        await hold.wait()
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    tries = [asyncio.create_task(sessions.user(f"name{i}", "x", f"192.0.{i}.1")) for i in range(30)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    refused = [t for t in tries if t.done() and isinstance(t.exception(), TooManyAttemptsError)]
+    assert (looked_at, len(refused)) == (2, 10)
+    hold.set()
+    await asyncio.gather(*tries, return_exceptions=True)
+    assert looked_at == 20
+    assert await sessions.user("one", "x", "192.0.2.1") is None
 
 
 async def test_an_ended_session_is_over_at_once(

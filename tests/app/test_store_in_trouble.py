@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,7 @@ def test_no_backup_no_migration(
         with closing(psycopg.connect(database_url, autocommit=True)) as connection:
             name = connection.info.dbname
             connection.execute("CREATE ROLE someone LOGIN")
+            connection.execute("GRANT USAGE ON SCHEMA public TO someone")
             connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO someone")
             connection.execute(f"REVOKE CREATE ON DATABASE {name} FROM PUBLIC".encode())
         database_url = database_url.replace("groundup@", "someone@")
@@ -254,6 +256,19 @@ def test_a_lock_that_ends_in_time_is_waited_for(store: Store, ada: str, tmp_path
         assert other.stdout.readline() == "locked\n"
         store.conversations.create(ada)
     assert other.returncode == 0
+
+
+def test_a_writer_that_does_not_end_is_not_waited_for(
+    store: Store, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store._database.path is None:
+        pytest.skip("PostgreSQL has many writers")
+    monkeypatch.setattr("groundup.app.store.database.TURN", 0.1)
+    with store._database.writing(), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(store.conversations.create, ada)
+        with pytest.raises(GroundupError, match=r"was busy for 0\.1 s: nothing was written"):
+            waiting.result(10)
+    store.conversations.create(ada)
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:

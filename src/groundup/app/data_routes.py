@@ -19,7 +19,7 @@ from groundup.errors import GroundupError
 
 __all__ = ["add_data_routes"]
 
-LARGEST_UPLOAD = 512 << 20  # bytes of an archive, packed
+LARGEST_UPLOAD = 256 << 20  # bytes of an archive, packed
 
 
 def add_data_routes(server: FastAPI, app: App) -> None:

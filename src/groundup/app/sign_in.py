@@ -44,6 +44,8 @@ LARGEST_FORM = 16 << 10  # bytes
 TRUSTED = 5.0  # seconds until a session that was found is looked up again
 FAREWELL = 10.0  # seconds that a page has to show the sign-in when its session is over
 HASHING = 2  # passwords checked at a time: each takes 64 MiB
+WAITING = 20  # passwords that may wait for that, from whatever addresses
+BUSY = 5.0  # seconds after which one may try again when more come
 
 
 class LocalUser:
@@ -74,6 +76,7 @@ class LiveSessions:
         self._store = store
         self._attempts = Attempts()
         self._hashing = asyncio.Semaphore(HASHING)
+        self._waiting = 0  # passwords that are looked at, or will be
         self._known: dict[str, tuple[Session, float]] = {}  # by token, and when it was looked up
 
     async def find(self, token: str) -> Session | None:
@@ -102,11 +105,17 @@ class LiveSessions:
         Raises:
             TooManyAttemptsError: there were too many wrong ones.
         """
+        if self._waiting >= WAITING:
+            raise TooManyAttemptsError(BUSY)
         wait = self._attempts.take(name, address)
         if wait:
             raise TooManyAttemptsError(wait)
-        async with self._hashing:
-            user = await asyncio.to_thread(user_with_password, self._store, name, password)
+        self._waiting += 1
+        try:
+            async with self._hashing:
+                user = await asyncio.to_thread(user_with_password, self._store, name, password)
+        finally:
+            self._waiting -= 1
         if user is not None:
             self._attempts.give_back(name, address)
         return user

@@ -27,7 +27,7 @@ __all__ = ["Archive", "Restored"]
 
 FORMAT, VERSION = "groundup archive", 1
 MAX_LINE = 64 << 20  # bytes of one conversation, or of a small file
-MAX_TOTAL = 2 << 30  # bytes of all, unpacked
+MAX_TOTAL = 1 << 30  # bytes of all, unpacked
 MAX_DIRECTORY = 64 << 10  # bytes of the list of files at the zip's end: there are four
 
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

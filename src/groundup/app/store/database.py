@@ -17,6 +17,7 @@ from groundup.errors import GroundupError
 __all__ = ["Database", "default_url"]
 
 PATIENCE = 5.0  # seconds to wait for a lock that another process holds
+TURN = 60.0  # seconds to wait for other writers of this process
 
 
 def default_url(folder: Path) -> str:
@@ -54,7 +55,7 @@ class Database:
             self.path = Path(path)
             self.where = str(self.path)
             self._make_private_file(self.path)
-            self._turn = threading.Lock()
+            self._turn = _Turn(self.where)
             self.engine = _sqlite(self.path, patience)
         else:
             try:
@@ -149,6 +150,24 @@ class Database:
                 )
         reason = _REASONS.get(code)
         return reason and f"the database {self.where} {reason}"
+
+
+class _Turn:
+    """A lock that is not waited for without end."""
+
+    def __init__(self, where: str) -> None:
+        self._lock = threading.Lock()
+        self._where = where
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=TURN):
+            raise GroundupError(
+                f"the database {self._where} was busy for {TURN:g} s: nothing was written; try "
+                f"again when an import, or what else is long, has ended"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 _REASONS = {

@@ -110,6 +110,8 @@ def _copy_file(path: Path, backup: Path) -> None:
     temporary = backup.with_suffix(".part")
     try:
         backup.parent.mkdir(mode=0o700, exist_ok=True)
+        for unfinished in backup.parent.glob("*.part"):  # of a process that was killed
+            unfinished.unlink()
         temporary.touch(mode=0o600)
         try:
             with (
