@@ -17,6 +17,7 @@ from transformers import (
 from transformers import T5Config as TheirT5Config
 
 from groundup.engine.kv_cache import KVCache
+from groundup.engine.sequence_to_sequence import generate_target
 from groundup.errors import GroundupError
 from groundup.models.t5 import T5, T5Config
 from groundup.models.t5_hugging_face import t5_from_hugging_face, t5_to_hugging_face
@@ -226,6 +227,24 @@ def test_dropout_works_in_training_alone() -> None:
         assert not torch.equal(model(ids, targets, mask), model(ids, targets, mask))
         model.eval()
         assert torch.equal(model(ids, targets, mask), model(ids, targets, mask))
+
+
+def test_a_small_transformer_learns_to_reverse() -> None:
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig(12, 32, 64, 1, 1, 4, 16, dropout=0.0))
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    start, end = torch.zeros(64, 1, dtype=torch.long), torch.ones(64, 1, dtype=torch.long)
+    for _ in range(250):
+        ids = torch.randint(2, 12, (64, 5))
+        target = torch.cat((start, ids.flip(1), end), dim=1)
+        loss = F.cross_entropy(model(ids, target[:, :-1]).flatten(0, 1), target[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+    for source in torch.randint(2, 12, (20, 5)).tolist():
+        best = generate_target(model, source, beams=2)[0]
+        assert list(best.tokens) == [*source[::-1], 1]
 
 
 def test_initial_losses_are_those_of_a_guess() -> None:
