@@ -5,12 +5,12 @@ what is measured is the app: its client, its tasks, Markdown, the page's socket,
 
 - start: from the address to a page that can be written in, in a browser that has nothing kept.
 - one chat: from when a word left the model to when it stood in the page.
-- many chats at once: the same, in one browser page, while other pages (sockets that read all they
-  are sent) watch a chat each. Behind it, the app's processor time.
+- many chats at once, at 4 words a second each and at 20: the same, in one browser page, while other
+  pages (sockets that read all they are sent) watch a chat each. Then the app's processor time.
 - a long conversation: until its end is seen, and frames while it is scrolled through; beside it, a
   page of plain elements with the same messages.
 
-    python -m benchmarks.app [--chats 50] [--rate 20] [--seconds 15] [--messages 10000] [--runs 5]
+    python -m benchmarks.app [--chats 50] [--seconds 15] [--messages 10000] [--runs 5]
 """
 
 import argparse
@@ -191,7 +191,7 @@ async def opened(browser: Browser, url: str) -> tuple[Page, float]:
 
 
 async def delays(
-    browser: Browser, url: str, beside: str, ids: list[str], options: argparse.Namespace
+    browser: Browser, url: str, beside: str, ids: list[str], rate: float, seconds: float
 ) -> tuple[list[float], list[float], float]:
     """Answer all these conversations at once.
 
@@ -203,14 +203,13 @@ async def delays(
         page, _ = await opened(browser, f"{url}/chat/{ids[0]}")
         await page.evaluate(WATCH)
         watchers = [await watch(url, id, session) for id in ids[1:]]
-        pace = {"rate": options.rate, "words": int(options.rate * options.seconds)}
+        pace = {"rate": rate, "words": int(rate * seconds)}
         start = time.perf_counter()
         async with session.post(f"{beside}/ask", json={"chats": ids, "pace": pace}) as asked:
             asked.raise_for_status()
         last = pace["words"] - 1
-        await page.wait_for_function(
-            f"{last} in window.seen", timeout=1000 * (options.seconds * 4 + 30)
-        )
+        limit = 1000 * (seconds * 4 + 30)
+        await page.wait_for_function(f"{last} in window.seen", timeout=limit)
         took = time.perf_counter() - start
         async with asyncio.timeout(60):
             while not all(last in watcher.seen for watcher in watchers):
@@ -289,8 +288,9 @@ async def measure(folder: Path, options: argparse.Namespace) -> None:
                 executable_path=chromium, args=["--no-sandbox"]
             )
             await measure_start(browser, url, options)
-            for count in (1, options.chats):
-                await measure_chats(browser, url, beside, store, process.pid, count, options)
+            for count, rate in ((1, 20.0), (options.chats, 4.0), (options.chats, 20.0)):
+                ids = new_chats(store, count)
+                await measure_chats(browser, url, beside, process.pid, ids, rate, options.seconds)
             await measure_history(browser, url, store, folder, options)
             await browser.close()
     finally:
@@ -309,28 +309,31 @@ async def measure_start(browser: Browser, url: str, options: argparse.Namespace)
     shown("start: a page to write in", starts)
 
 
+def new_chats(store: Store, count: int) -> list[str]:
+    user, create = store.accounts.local().id, store.conversations.create
+    return [create(user, title="t", model=MODEL).id for _ in range(count)]
+
+
 async def measure_chats(
     browser: Browser,
     url: str,
     beside: str,
-    store: Store,
     pid: int,
-    count: int,
-    options: argparse.Namespace,
+    ids: list[str],
+    rate: float,
+    seconds: float,
 ) -> None:
-    user, create = store.accounts.local().id, store.conversations.create
-    ids = [create(user, title="t", model=MODEL).id for _ in range(count)]
-    app = psutil.Process(pid)
+    app, name = psutil.Process(pid), f"{len(ids)} at {rate:.0f} words/s"
     before = sum(app.cpu_times()[:2])
-    in_page, in_sockets, took = await delays(browser, url, beside, ids, options)
+    in_page, in_sockets, took = await delays(browser, url, beside, ids, rate, seconds)
     cpu = sum(app.cpu_times()[:2]) - before
-    shown(f"{count} at once: model to browser", in_page)
+    shown(f"{name}: model to browser", in_page)
     if in_sockets:
-        shown(f"{count} at once: model to the other pages", in_sockets)
-    words = count * int(options.rate * options.seconds)
+        shown(f"{name}: model to the other pages", in_sockets)
+    words = len(ids) * int(rate * seconds)
     print(
-        f"  {words:,} words in {took:.1f} s (written in {options.seconds:.1f} s); the app used "
-        f"{cpu:.1f} s of processor time with its pages, {cpu / words * 1e6:.0f} µs a word",
+        f"  {words:,} words in {took:.1f} s (written in {seconds:.1f} s); the app used {cpu:.1f} s "
+        f"of processor time with its pages, {cpu / words * 1e6:.0f} µs a word",
         flush=True,
     )
 
@@ -350,7 +353,6 @@ async def measure_history(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--chats", type=int, default=50)
-    parser.add_argument("--rate", type=float, default=20.0, help="words a second, of each chat")
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5, help="of the start")
