@@ -377,7 +377,10 @@ async def test_a_conversation_that_is_deleted_meanwhile(
     model.pause.clear()
     await answers.ask(user, chat.id, "Hi", None)
     kept.conversations.delete(user, chat.id)
-    model.pause.set()
+    await asyncio.sleep(1.2 * module.KEEP_INTERVAL)  # it is written meanwhile
+    answers.stop_in("another")
+    assert answers.conversations() == {chat.id}
+    answers.stop_in(chat.id)
     await until(lambda: not answers.conversations())
     assert not caplog.records
 

@@ -7,7 +7,7 @@ ends, what was there is kept: an engine that dies leaves a message that failed, 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,6 +212,12 @@ class Answers:
             if answer.user == user:
                 self.stop(message)
 
+    def stop_in(self, conversation: str) -> None:
+        """End all answers of a conversation."""
+        for message, (answer, _) in tuple(self._running.items()):
+            if answer.message.conversation_id == conversation:
+                self.stop(message)
+
     def writing(self, message: str) -> bool:
         """Whether it is being written."""
         return message in self._running
@@ -264,9 +270,8 @@ class Answers:
             answer.shown.cancel()
             self._show(answer)
         try:
-            await self._finish(answer, state, error, parts)
-        except NotFoundError:  # the conversation was deleted meanwhile
-            pass
+            with suppress(NotFoundError):
+                await self._finish(answer, state, error, parts)
         except GroundupError as reason:
             logger.error("the end of an answer could not be kept: %s", reason)
         finally:
@@ -339,7 +344,8 @@ class Answers:
     def _keep(self, answers: list[Answer]) -> None:
         for answer in answers:
             text = answer.text
-            self._store.messages.update(answer.user, answer.message.id, content=text)
+            with suppress(NotFoundError):  # deleted meanwhile: its end is near
+                self._store.messages.update(answer.user, answer.message.id, content=text)
             answer.kept = text
 
     # --- telling

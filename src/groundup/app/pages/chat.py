@@ -433,6 +433,7 @@ class ChatPage:
     @told
     async def on_delete(self, given: dict[str, Any]) -> None:
         await self.change("delete", given["id"])
+        self.app.answers.stop_in(given["id"])
 
     @told
     async def on_new_folder(self, given: dict[str, Any]) -> None:
