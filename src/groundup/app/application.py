@@ -50,7 +50,13 @@ class App:
         models, endpoints = ModelServers(options), Endpoints(folder)
 
         async def endpoint(name: str) -> Endpoint:
-            return await asyncio.to_thread(endpoints.find, name) or await models.endpoint(name)
+            remote = await asyncio.to_thread(endpoints.find, name)
+            if remote is not None:
+                return remote
+            # An import may name any file or hub id: not everybody may have it loaded.
+            if sessions is not None and name not in await asyncio.to_thread(local_models, model):
+                raise GroundupError(f"{name[:80]!r} is not offered here: choose another model")
+            return await models.endpoint(name)
 
         return cls(folder, store, models, Answers(store, endpoint), endpoints, sessions, model)
 
