@@ -248,7 +248,10 @@ class Tokenizer:
             if token_id is not None:
                 yield 0, (token_id, start, end)
                 continue
-            piece, origins = self._normalizer(text[start:end].translate(restore))
+            piece = text[start:end]
+            if restore:  # an empty table costs as much as all else
+                piece = piece.translate(restore)
+            piece, origins = self._normalizer(piece)
             for first, last, found in self._added_normalized.split(piece, special=special):
                 place = (first, last) if origins is None else origins[[first, last - 1], [0, 1]]
                 if found is not None:
