@@ -9,7 +9,8 @@ before each timed run with a full one; `tokenizers` keeps its own cache, `tiktok
 ``train``: byte-level BPE with ``--merges`` merges on the whole text, ours and `tokenizers` in turn,
 from the text in memory to the merges.
 
-Seconds are the processor's. The text is the standard library's sources unless a file or folder (``--files`` of it) is given.
+Seconds are the processor's. The text is the standard library's sources unless a file or folder
+(``--files`` of it) is given.
 """
 
 import os
