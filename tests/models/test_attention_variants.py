@@ -58,9 +58,16 @@ def test_memory_grows_with_the_length_and_not_with_its_square() -> None:
     assert seen.largest > 4 * 2048 * 8
 
 
-def test_the_fused_operation_refuses_what_it_would_take_otherwise() -> None:
-    q, k, v = torch.randn(3, 1, 2, 6, 8)
-    with pytest.raises(ValueError, match="3, 6"):
-        fused_attention(q[:, :, :3], k, v)
-    last = fused_attention(q[:, :, -1:], k, v)
-    torch.testing.assert_close(last, attention(q, k, v)[:, :, -1:])
+def test_the_fused_operation_takes_queries_for_the_last_positions() -> None:
+    q = torch.randn(1, 4, 6, 8)
+    k, v = torch.randn(2, 1, 2, 6, 8)
+    for causal in (True, False):
+        whole = attention(q, k, v, causal=causal)
+        for T in (1, 3, 6):
+            got = fused_attention(q[:, :, 6 - T :], k, v, causal=causal)
+            torch.testing.assert_close(got, whole[:, :, 6 - T :], rtol=1e-4, atol=1e-5)
+            with torch.autocast("cpu", torch.bfloat16):
+                narrow = fused_attention(q[:, :, 6 - T :], k, v, causal=causal)
+            torch.testing.assert_close(narrow.float(), got, rtol=0.05, atol=0.05)
+    with pytest.raises(ValueError, match="6 causal queries"):
+        fused_attention(q, k[:, :, :3], v[:, :, :3])
