@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from groundup.app.answers import Answers
 from groundup.app.endpoints import Endpoints
 from groundup.app.model_choice import local_models
 from groundup.app.model_server import Endpoint, ModelServers
+from groundup.app.picture_process import PictureProcess
 from groundup.app.sign_in import LiveSessions
 from groundup.app.store.store import Store
 from groundup.course.workspace import Workspace, find_workspace
@@ -29,6 +30,7 @@ class App:
     endpoints: Endpoints
     sessions: LiveSessions | None  # None: without sign-in
     model: str  # what one talks to who chose none
+    pictures: PictureProcess = field(default_factory=PictureProcess)
 
     @classmethod
     def create(

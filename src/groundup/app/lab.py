@@ -15,6 +15,7 @@ from groundup.app.element import svg, tag
 from groundup.app.from_thread import from_thread
 from groundup.app.markdown import render
 from groundup.app.part_chips import draw_chips
+from groundup.app.picture import draw_picture
 from groundup.app.pictures import find_pictures
 from groundup.app.toast import toast
 from groundup.app.workspace_offer import draw_workspace_offer, found_workspace
@@ -112,7 +113,7 @@ class Lab:
         picture = find_pictures().get(self.part.id)
         if picture is not None:
             with self.panel("Picture"):
-                picture.draw(self.app)
+                draw_picture(self.app, *picture)
         if self.workspace is not None:
             with self.panel("Hints"):
                 tag("p", "muted", "Three levels, from where to start to nearly there. Your record "
@@ -169,10 +170,12 @@ class Lab:
             self.conflict = tag("div", "banner warn lab-conflict", role="alert")
             self.place = tag("div", "lab-editor")
             self.said = tag("div", "lab-said", aria_live="polite")
+            tag("p", "muted small-text lab-keys", "Ctrl+Enter checks. Escape, then Tab leaves the "
+                "editor. The file is yours: any other editor may have it open too.")  # fmt: skip
+
         self.conflict.set_visibility(False)
+        self.begin.set_visibility(False)
         self.desk.set_visibility(False)
-        tag("p", "muted small-text lab-keys", "Ctrl+Enter checks. Escape, then Tab leaves the "
-            "editor. The file is yours: any other editor may have it open too.")  # fmt: skip
 
     # --- what changes elsewhere
 
@@ -198,8 +201,7 @@ class Lab:
     def show_file(self, edition: Edition | None) -> None:
         """Show the file's text, or that it is not there."""
         if edition is None:
-            if self.editor is None:
-                self.begin.set_visibility(True)
+            self.begin.set_visibility(self.editor is None)
             return
         if self.editor is None:
             self.begin.set_visibility(False)

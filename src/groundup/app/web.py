@@ -40,6 +40,7 @@ def create_web(app: App) -> ASGIApp:
         yield
         warming.cancel()
         await app.answers.close()
+        await app.pictures.close()
         await app.models.close()
         app.store.close()
 

@@ -10,11 +10,13 @@ __all__ = ["find_pictures"]
 
 
 @cache
-def find_pictures() -> dict[str, Picture]:
-    """All pictures, by the part's id. A file of this folder that defines ``PICTURE`` is one."""
-    found: dict[str, Picture] = {}
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
-        picture = getattr(importlib.import_module(module.name), "PICTURE", None)
-        if isinstance(picture, Picture):
-            found[picture.part] = picture
+def find_pictures() -> dict[str, tuple[str, Picture]]:
+    """By the part's id: the name of the picture's file, and the picture.
+
+    A file of this folder that defines ``PICTURE`` is one.
+    """
+    found: dict[str, tuple[str, Picture]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        picture: Picture = importlib.import_module(f"{__name__}.{module.name}").PICTURE
+        found[picture.part] = (module.name, picture)
     return found
