@@ -109,7 +109,8 @@ def draw_picture(app: App, name: str, picture: Picture) -> None:
             toast(client, str(error), "bad")
             return
         for slider, most in found.get("limits", {}).items():
-            sliders[slider].props["max"] = most
+            if sliders[slider].props["max"] != most:  # its value is sent with it
+                sliders[slider].props.update(max=most, value=entered[slider])
         place.set_content(picture.html(found))
         if not drawn.is_set():
             drawn.set()

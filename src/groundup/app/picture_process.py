@@ -21,7 +21,7 @@ class PictureProcess:
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
-        self._idle: asyncio.TimerHandle | None = None
+        self._idle: asyncio.Task[None] | None = None
 
     async def ask(self, model: str, picture: str, values: dict[str, str | float]) -> dict[str, Any]:
         """What a picture's ``compute`` finds.
@@ -36,11 +36,11 @@ class PictureProcess:
             try:
                 answer = await asyncio.wait_for(self._answer(request), ANSWER_LIMIT)
             except BaseException as error:
-                self._kill()  # its answer would be taken for the next one's
+                await self._end()  # its answer would be taken for the next one's
                 if isinstance(error, TimeoutError):
                     raise GroundupError(f"the picture took more than {ANSWER_LIMIT:g} s") from None
                 raise
-            self._idle = asyncio.get_running_loop().call_later(IDLE, self._kill)
+            self._idle = asyncio.create_task(self._end_when_idle())
         if "error" in answer:
             raise GroundupError(str(answer["error"]))
         found: dict[str, Any] = answer["found"]
@@ -50,7 +50,12 @@ class PictureProcess:
         """End the process."""
         if self._idle is not None:
             self._idle.cancel()
-        self._kill()
+        await self._end()
+
+    async def _end_when_idle(self) -> None:
+        await asyncio.sleep(IDLE)
+        async with self._turn:
+            await self._end()
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self._process is None or self._process.returncode is not None:
@@ -73,8 +78,9 @@ class PictureProcess:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _kill(self) -> None:
+    async def _end(self) -> None:
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with suppress(ProcessLookupError):
+        if process is not None:
+            if process.returncode is None:
                 process.kill()
+            await process.communicate()  # its pipes are closed as well
