@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments
@@ -41,16 +41,15 @@ from groundup.errors import GroundupError
 __all__ = ["draw_lab"]
 
 POLL = 0.5  # seconds between two looks at the learner's file and record
-P = ParamSpec("P")
 
 
 def told(handler: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """A handler of an event; what goes wrong is said to the learner."""
 
     @wraps(handler)
-    async def handle(lab: "Lab", *event: Any) -> None:
+    async def handle(lab: "Lab", *arguments: Any) -> None:
         try:
-            await handler(lab, *event)
+            await handler(lab, *arguments)
         except GroundupError as error:
             toast(lab.client, str(error), "bad")
 
@@ -276,12 +275,10 @@ class Lab:
                 tag("summary", "", "What the file holds")
                 tag("pre", "", theirs.text, tabindex=0)
             with tag("div", "row"):
-                keep = tag(
-                    "button", "button primary small", "Keep what I wrote here", type="button"
-                )
-                take = tag("button", "button small", "Take what the file holds", type="button")
-        keep.on("click", lambda: self.resolve(here=True))
-        take.on("click", lambda: self.resolve(here=False))
+                keep = tag("button", "button primary small", "Keep this page's text", type="button")
+                take = tag("button", "button small", "Take the file's text", type="button")
+        keep.on("click", lambda: self.resolve(True))
+        take.on("click", lambda: self.resolve(False))
         self.conflict.set_visibility(True)
 
     @told

@@ -9,10 +9,25 @@ from nicegui import ui
 from groundup.app.application import App
 from groundup.app.element import svg, tag
 from groundup.app.toast import toast
+from groundup.app.visitor import Visitor
 from groundup.course.workspace import Workspace, init_workspace
 from groundup.errors import GroundupError
 
-__all__ = ["draw_workspace_offer", "found_workspace"]
+__all__ = ["draw_if_not_theirs", "draw_workspace_offer", "found_workspace"]
+
+
+def draw_if_not_theirs(visitor: Visitor) -> bool:
+    """Whether the workspace is not the visitor's to see, which is then said.
+
+    It belongs to whoever runs the app, and what is written into it runs on their machine.
+    """
+    if visitor.user.role == "admin":
+        return False
+    with tag("div", "empty"):
+        tag("h1", "", "Learning happens at home")
+        tag("p", "", "The workspace here belongs to the one who runs this groundup. Install your "
+            "own to build the parts.")  # fmt: skip
+    return True
 
 
 def found_workspace(app: App) -> tuple[Workspace | None, str]:

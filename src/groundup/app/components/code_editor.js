@@ -42,7 +42,11 @@ export default {
         CM.indentUnit.of("    "),
         language.of([]),
         colours.of(this.colours()),
-        CM.EditorView.contentAttributes.of({ "aria-label": this.name, spellcheck: "false" }),
+        CM.EditorView.contentAttributes.of({
+          "aria-label": this.name,
+          spellcheck: "false",
+          tabindex: "0",
+        }),
         CM.EditorView.updateListener.of((update) => {
           if (update.docChanged && !this.following) this.changed();
         }),

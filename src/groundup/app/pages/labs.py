@@ -7,7 +7,11 @@ from groundup.app.lab import draw_lab
 from groundup.app.lab_list import draw_lab_list
 from groundup.app.page import Page
 from groundup.app.visitor import Visitor
-from groundup.app.workspace_offer import draw_workspace_offer, found_workspace
+from groundup.app.workspace_offer import (
+    draw_if_not_theirs,
+    draw_workspace_offer,
+    found_workspace,
+)
 from groundup.course.parts.table import PARTS, part_named
 from groundup.course.progress import progress
 from groundup.course.roadmap import load_roadmap
@@ -18,6 +22,8 @@ __all__ = ["PAGE"]
 
 async def build(visitor: Visitor) -> None:
     """The list, or the part that the address names."""
+    if draw_if_not_theirs(visitor):
+        return
     if visitor.rest:
         try:
             part = part_named(visitor.rest)

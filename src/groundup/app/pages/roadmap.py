@@ -13,7 +13,11 @@ from groundup.app.page import Page
 from groundup.app.roadmap_path import draw_path
 from groundup.app.toast import toast
 from groundup.app.visitor import Visitor
-from groundup.app.workspace_offer import draw_workspace_offer, found_workspace
+from groundup.app.workspace_offer import (
+    draw_if_not_theirs,
+    draw_workspace_offer,
+    found_workspace,
+)
 from groundup.course.ics import calendar
 from groundup.course.ownership import ownership
 from groundup.course.planner import Schedule, Session
@@ -36,6 +40,8 @@ FORM = """(event) => {
 
 async def build(visitor: Visitor) -> None:
     """With a workspace, the plan and the record; without one the weeks alone."""
+    if draw_if_not_theirs(visitor):
+        return
     workspace, problem = await asyncio.to_thread(found_workspace, visitor.app)
     study = None
     if workspace is not None:
