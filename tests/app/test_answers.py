@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ async def test_an_answer(
         "top_k": 3,
     }
     assert model.keys == ["Bearer secret"]
+
+
+async def test_an_endpoint_has_its_own_way_of_sampling(
+    answers: Answers, kept: Store, user: str, chat: Conversation, model: ScriptedModel
+) -> None:
+    sampling = (("temperature", 0.2), ("top_p", 0.9))
+    model.endpoint = replace(model.endpoint, sampling=sampling)
+    kept.conversations.configure(user, chat.id, model="m", system="", sampling={"top_p": 0.5})
+    await answers.ask(user, chat.id, "Hi", None)
+    await finished(answers, kept, user, chat)
+    assert (model.requests[0]["temperature"], model.requests[0]["top_p"]) == (0.2, 0.5)
 
 
 async def test_the_question_is_kept_before_it_is_acknowledged(

@@ -287,10 +287,11 @@ class Answers:
         )
         messages = _as_sent(path)
         left_out = len([m for m in path if m.content]) - len(messages)
+        sampling = {**dict(endpoint.sampling), **answer.sampling}
         loop = asyncio.get_running_loop()
         while True:
             system = [{"role": "system", "content": answer.system}] if answer.system else []
-            pieces = chat_completion(self._session, endpoint, system + messages, answer.sampling)
+            pieces = chat_completion(self._session, endpoint, system + messages, sampling)
             try:
                 async with aclosing(pieces):
                     async for piece in pieces:

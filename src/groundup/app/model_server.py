@@ -31,6 +31,7 @@ DRAIN_LIMIT = 35.0  # seconds; the server's own is 30
 LOG_LINES = 500
 POLL = 0.1  # seconds between two looks at a server that starts
 SWAP_POLL = 1.0  # seconds between two looks at the learner's swaps
+SAMPLING = (("temperature", 0.2), ("top_p", 0.9))  # as of `groundup chat`: small models wander
 RUNNING = 2  # models at a time: each takes its size in memory
 
 
@@ -42,6 +43,7 @@ class Endpoint:
     model: str  # the name that it is asked for by
     key: str = field(default="", repr=False)
     parts: tuple[str, ...] = ()  # the learner's own, on which it runs
+    sampling: tuple[tuple[str, float], ...] = ()  # fields of requests that say nothing of them
 
 
 class ModelServer:
@@ -143,7 +145,7 @@ class ModelServer:
                 await reading
                 self._become("failed", self.logs[-1] if self.logs else "it ended at once")
                 return
-            self._endpoint = Endpoint(f"{base_url}/v1", name, key, tuple(self._swapped))
+            self._endpoint = Endpoint(f"{base_url}/v1", name, key, tuple(self._swapped), SAMPLING)
             self._become("ready")
             loop = asyncio.get_running_loop()
             began = loop.time()

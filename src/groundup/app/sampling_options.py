@@ -31,8 +31,8 @@ class SamplingOption:
 
 Option = SamplingOption
 SAMPLING_OPTIONS = (
-    Option("temperature", "Temperature", "0 is always the likeliest token", 0, 2, 1, slider=True),
-    Option("top_p", "Top-p", "the likeliest of together this", 0.01, 1, 1, 0.01, slider=True),
+    Option("temperature", "Temperature", "0 is always the likeliest token", 0, 2, 0.2, slider=True),
+    Option("top_p", "Top-p", "the likeliest of together this", 0.01, 1, 0.9, 0.01, slider=True),
     Option("min_p", "Min-p", "at least this of the likeliest", 0, 1, 0, 0.01, slider=True),
     Option("top_k", "Top-k", "only so many; 0 is all", 0, 1_000_000, 0, 1, whole=True),
     Option("max_tokens", "Longest answer", "in tokens", 1, 1_000_000, 512, 1, whole=True),

@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from groundup.app.store.database import default_url
 from groundup.app.store.store import Store
+from groundup.course.parts.table import PARTS
+from groundup.course.progress import checks_sha256, sha256
 from groundup.course.workspace import init_workspace
 from tests.app.browser.site import Site, start_echo_site
 
@@ -322,6 +324,25 @@ def test_the_engine_is_killed_in_mid_answer(site: Site, page: Page) -> None:
     expect(answer.locator(".message-text div")).not_to_have_count(0, timeout=90_000)
     page.get_by_role("button", name="Stop the answer").click()
     expect(answer).to_contain_text("stopped")
+
+
+def test_the_learners_own_parts_are_named(echo: Site, page: Page, attention_source: str) -> None:
+    workspace, part = init_workspace(echo.workspace), PARTS["attention"]
+    file = workspace.file(part)
+    file.write_text(attention_source)
+    record = {"sha256": sha256(file), "checks_sha256": checks_sha256(part)}
+    workspace.log("check", part=part.id, **record, passed=True, failed=[])
+    workspace.log("swap", part=part.id)
+    page.goto(f"{echo.url}/chat")
+    page.get_by_text("1 of 10 yours").click()
+    rows = page.locator(".path-card li")
+    expect(rows.filter(has_text="attention")).to_contain_text("yours")
+    expect(rows.filter(has_text="rotary")).to_contain_text("reference")
+    expect(rows.get_by_role("link", name="attention")).to_have_attribute("href", "/labs/attention")
+    file.write_text("changed")
+    page.reload()
+    page.get_by_text("0 of 10 yours").click()
+    expect(page.locator(".path-card")).to_contain_text("has changed and not passed since")
 
 
 def test_ten_thousand_messages(echo: Site, page: Page) -> None:
