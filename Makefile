@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format benchmark clean
+.PHONY: run test check format benchmark screenshots clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/installed-app
@@ -25,6 +25,10 @@ format: $(VENV)/installed-test
 
 benchmark: $(VENV)/installed-test
 	$(BIN)/python benchmarks/generate.py
+
+screenshots: $(VENV)/installed-test
+	@$(BIN)/groundup models pull
+	$(BIN)/python -m docs.screenshots
 
 clean:
 	rm -rf $(VENV)
