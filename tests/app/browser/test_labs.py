@@ -1,6 +1,7 @@
 """Learning in the browser: the first ten minutes, and a file that two edit at once."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,11 @@ def test_a_learners_first_ten_minutes(learning: Site, page: Page, attention_sour
     expect(page.get_by_text("1 of 10 yours")).to_be_visible()
     page.get_by_role("textbox", name="Message").fill("Hello")
     page.keyboard.press("Enter")
-    expect(page.locator(".message.assistant").last).to_be_visible()
-    expect(page.locator(".message.assistant.streaming")).to_have_count(0, timeout=120_000)
+    answer = page.locator(".message.assistant .prose").last
+    expect(answer).to_contain_text(re.compile(r"\w"), timeout=120_000)
+    # A random model seldom ends by itself.
+    page.get_by_role("button", name="Stop the answer").click()
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
 def test_the_page_follows_the_file_and_the_file_the_page(
