@@ -244,17 +244,19 @@ def test_a_lock_that_ends_in_time_is_waited_for(store: Store, ada: str, tmp_path
         "import sqlite3, sys, time\n"
         "file = sqlite3.connect(sys.argv[1])\n"
         "file.execute('BEGIN IMMEDIATE')\n"
+        "file.execute('UPDATE conversations SET model = 1')\n"
         "print('locked', flush=True)\n"
         "time.sleep(0.5)\n"
-        "file.rollback()\n"
+        "file.commit()\n"
     )
     path = str(store._database.path)
+    made = store.conversations.create(ada).id
     with subprocess.Popen(
         [sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
-        store.conversations.create(ada)
+        store.conversations.rename(ada, made, "x")  # reads, then writes
     assert other.returncode == 0
 
 
