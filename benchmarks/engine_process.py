@@ -23,6 +23,7 @@ from torch import Tensor
 from groundup.engine.request import Request, Token
 from groundup.engine.scheduler import Scheduler
 from groundup.engine.speculation import Speculation
+from groundup.engine.step_log import EngineView
 from groundup.serving.engine_messages import EngineOptions
 from groundup.serving.engine_process import EngineProcess
 from groundup.serving.engine_worker import main as work
@@ -66,6 +67,9 @@ class EmptyEngine:
 
     def embed(self, prompt: tuple[int, ...]) -> Tensor:
         return torch.zeros(1)
+
+    def view(self) -> EngineView:
+        return EngineView(0, 16, [], [], [])
 
 
 def processor(pid: int) -> float:

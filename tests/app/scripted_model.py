@@ -54,7 +54,12 @@ class ScriptedModel:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
-            await send({"choices": [{"delta": {"content": piece}, "finish_reason": None}]})
+            choice: dict[str, Any] = {"delta": {"content": piece}, "finish_reason": None}
+            if body.get("logprobs"):
+                top = [{"token": piece, "logprob": -0.5}, {"token": "other", "logprob": -1.5}]
+                likely = {"token": piece, "logprob": -0.5, "top_logprobs": top}
+                choice["logprobs"] = {"content": [likely]}
+            await send({"choices": [choice]})
             await self.pause.wait()
             await asyncio.sleep(self.delay)
         if self.late_error:

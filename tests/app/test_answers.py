@@ -15,6 +15,7 @@ from groundup.app.preferences import put_limits
 from groundup.app.store.conversations import Conversation
 from groundup.app.store.messages import Message
 from groundup.app.store.store import Store
+from groundup.app.token_chance import TokenChance
 from groundup.errors import GroundupError
 from tests.app.scripted_model import ScriptedModel, scripted_model
 
@@ -485,3 +486,28 @@ async def test_fifty_at_once(
     for chat in chats:
         assert kept.messages.path(user, chat.id)[-1].content == "word " * 30
         assert shown[chat.id]
+
+
+async def test_probabilities_are_asked_for_while_somebody_looks(
+    answers: Answers, kept: Store, user: str, chat: Conversation, model: ScriptedModel
+) -> None:
+    """Of local models alone, and of that user's answers."""
+    end = answers.watch(user)
+    await answers.ask(user, chat.id, "Hi", None)
+    answer = await finished(answers, kept, user, chat)
+    model.endpoint = replace(model.endpoint, local=True)
+    model.pause.clear()
+    await answers.ask(user, chat.id, "Again", answer.id)
+    running = kept.messages.path(user, chat.id)[-1].id
+    await until(lambda: answers.chances(running))
+    assert answers.chances(running) == [
+        TokenChance("Hello", -0.5, (("Hello", -0.5), ("other", -1.5)))
+    ]
+    model.pause.set()
+    answer = await finished(answers, kept, user, chat)
+    assert answers.chances(running) is None
+    end()
+    await answers.ask(user, chat.id, "Once more", answer.id)
+    await finished(answers, kept, user, chat)
+    assert [request.get("top_logprobs") for request in model.requests] == [None, 8, None]
+    assert [request.get("logprobs") for request in model.requests] == [None, True, None]

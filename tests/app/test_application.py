@@ -31,7 +31,7 @@ async def test_where_a_model_answers(
     app.endpoints.put(REMOTE)
     assert app.offered_models()[0] == "mine.gguf"
     assert app.offered_models()[-1] == "lab/org/big"
-    find = app.answers._endpoint
+    find = app.answers.endpoint_of
     assert await find("lab/org/big") == Endpoint("http://127.0.0.1:9/v1", "org/big", "key")
     assert (await find("mine.gguf")).model == "mine.gguf"
     for name in ("/etc/passwd", "some/hub-id"):  # as an imported conversation may name it

@@ -9,7 +9,7 @@ from groundup.app.answer_path import ANSWER_PATH, own_parts
 from groundup.app.changes import Changes
 from groundup.app.conversation_export import as_json, as_markdown, file_name
 from groundup.app.conversation_title import title_of
-from groundup.app.model_choice import local_models, short_name
+from groundup.app.model_choice import short_name
 from groundup.app.sampling_options import SAMPLING_OPTIONS, checked_sampling
 from groundup.app.store.conversations import Conversation
 from groundup.app.store.messages import Message
@@ -104,7 +104,6 @@ def test_the_answers_path_is_of_parts() -> None:
 
 
 def test_models() -> None:
-    assert local_models("/x/y.gguf")[0] == "/x/y.gguf"
     assert short_name("/x/y.gguf") == "y"
     assert short_name("owner/name") == "name"
     assert short_name("smollm2-135m-instruct") == "smollm2-135m-instruct"

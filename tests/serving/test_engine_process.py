@@ -25,6 +25,7 @@ from groundup.engine.generate import generate
 from groundup.engine.request import Constraint, EngineStats, Request, Token
 from groundup.engine.sampler import SamplingParams
 from groundup.engine.speculation import Speculation
+from groundup.engine.step_log import EngineView, SequenceRead, SequenceView, StepView
 from groundup.errors import GroundupError
 from groundup.models.load import LoadedModel, load_model
 from groundup.serving.engine_messages import (
@@ -33,12 +34,14 @@ from groundup.serving.engine_messages import (
     Embed,
     EngineOptions,
     Frames,
+    Look,
     Order,
     Ready,
     Refused,
     Report,
     Step,
     Vector,
+    View,
     frame,
 )
 from groundup.serving.engine_process import EngineLostError, EngineProcess
@@ -104,6 +107,20 @@ MESSAGES: list[tuple[Any, Any]] = [
     ),
     (Refused(4, "no", mendable=True), Report),
     (Vector(5, b"\0\1"), Report),
+    (Look(6), Order),
+    (
+        View(
+            6,
+            EngineView(
+                4,
+                16,
+                [3],
+                [SequenceView(1, True, 5, 7, 6, 0, [0, 2])],
+                [StepView(1, 2.5, 0.5, [SequenceRead(1, 5, 5, 0)], [8], 1, 2, 3)],
+            ),
+        ),
+        Report,
+    ),
 ]
 
 
@@ -160,6 +177,9 @@ class CountingEngine:
 
     def embed(self, prompt: tuple[int, ...]) -> torch.Tensor:
         return torch.tensor(prompt, dtype=torch.float32)
+
+    def view(self) -> EngineView:
+        return EngineView(4, 16, [], [], [])
 
 
 class Server:
@@ -337,6 +357,27 @@ async def test_a_process_that_hangs_is_given_up(tiny_model: str) -> None:
             await asyncio.wait_for(ids(stream), LONG)
         assert not engine.alive()
         assert await engine.ended() == -signal.SIGKILL
+
+
+async def test_it_can_be_looked_into_while_it_answers(tiny_model: str) -> None:
+    async with process(tiny_model) as engine:
+        assert (await engine.view()).steps == []  # not those that warmed it up
+        stream = engine.generate(Request((1, 2, 3) * 20, max_tokens=500))
+        await anext(stream)
+        view = await engine.view()
+        (sequence,) = view.sequences
+        assert sequence.running
+        assert sequence.prompt == 60
+        assert view.steps[0].reads == [SequenceRead(sequence.sequence, 60, 60, 0)]
+        assert engine.outstanding == 1
+        os.kill(engine.pid, signal.SIGSTOP)
+        lost = asyncio.create_task(engine.view())
+        await asyncio.sleep(0.05)
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(EngineLostError):
+            await asyncio.wait_for(lost, LONG)
+        with pytest.raises(EngineLostError):
+            await engine.view()
 
 
 async def test_a_process_that_dies_is_noticed_at_once(tiny_model: str) -> None:

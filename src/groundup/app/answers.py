@@ -6,6 +6,7 @@ ends, what was there is kept: an engine that dies leaves a message that failed, 
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from groundup.app.preferences import Limits, read_limits
 from groundup.app.store.conversations import Conversation, NotFoundError
 from groundup.app.store.messages import Message, State
 from groundup.app.store.store import Store
+from groundup.app.token_chance import TokenChance
 from groundup.errors import GroundupError
 
 __all__ = ["Answers", "Changed", "Progress"]
@@ -30,6 +32,7 @@ __all__ = ["Answers", "Changed", "Progress"]
 LONGEST_PROMPT = 500_000  # characters of earlier messages that are sent to a model
 KEEP_INTERVAL = 0.5  # seconds between two writes of what grows
 SHOW_INTERVAL = 0.03  # seconds between two updates of a page: more would not be seen
+ALTERNATIVES = 8  # to each token, for who looks into an answer
 SHARE = 4.0  # a second of rendering is followed by so many without, for each running answer
 
 logger = logging.getLogger(__name__)
@@ -69,6 +72,7 @@ class Answer:
     began: float = 0.0  # when the first token came, by the loop's clock
     ended: float = 0.0  # when the last one did
     kept: str = ""  # of the text, what the store has
+    chances: list[TokenChance] | None = None  # of its tokens; None where they were not asked for
     growing: GrowingMarkdown = field(default_factory=GrowingMarkdown)
     ending: bool = False  # it is beyond being stopped
     next_shown: float = 0.0  # when a page may be told again
@@ -91,8 +95,9 @@ class Answers:
         # Topics are ids of conversations, for all that happens in them, and of users, for Changed.
         self.changes: Changes[Progress | Changed] = Changes()
         self._store = store
-        self._endpoint = endpoint
+        self.endpoint_of = endpoint
         self._session: aiohttp.ClientSession | None = None
+        self._watched: Counter[str] = Counter()  # users who look into answers, and how often
         self._running: dict[str, tuple[Answer, asyncio.Task[None]]] = {}  # by the message's id
         self._beginning: set[str] = set()  # conversations with a message that is being taken up
         self._keeper: asyncio.Task[None] | None = None
@@ -234,6 +239,22 @@ class Answers:
             answer.shown = asyncio.get_running_loop().call_soon(self._show, answer)
         return answer.progress(0)
 
+    def watch(self, user: str) -> Callable[[], None]:
+        """Ask for the probabilities of the tokens of a user's answers that begin from now on.
+
+        Local models alone are asked: others may not know them. Returns what ends that.
+        """
+        self._watched[user] += 1
+
+        def end() -> None:
+            self._watched[user] -= 1
+
+        return end
+
+    def chances(self, message: str) -> list[TokenChance] | None:
+        """Those of an answer's tokens so far; None if they were not asked for, or it has ended."""
+        return self._running[message][0].chances if message in self._running else None
+
     def conversations(self) -> set[str]:
         """Those in which an answer is being written."""
         return {answer.message.conversation_id for answer, _ in self._running.values()}
@@ -254,7 +275,7 @@ class Answers:
         parts: list[str] = []
         try:
             self._wait(answer, f"Waiting for {short_name(answer.message.model)}")
-            endpoint = await self._endpoint(answer.message.model)
+            endpoint = await self.endpoint_of(answer.message.model)
             parts = own_parts(endpoint.parts)
             self._wait(answer, "Reading")
             error = await self._stream(answer, endpoint)
@@ -291,11 +312,17 @@ class Answers:
         loop = asyncio.get_running_loop()
         while True:
             system = [{"role": "system", "content": answer.system}] if answer.system else []
-            pieces = chat_completion(self._session, endpoint, system + messages, sampling)
+            asked: Mapping[str, Any] = sampling
+            if endpoint.local and self._watched[answer.user] > 0:
+                answer.chances = []
+                asked = {**sampling, "logprobs": True, "top_logprobs": ALTERNATIVES}
+            pieces = chat_completion(self._session, endpoint, system + messages, asked)
             try:
                 async with aclosing(pieces):
                     async for piece in pieces:
                         answer.tokens = piece.tokens or answer.tokens + bool(piece.text)
+                        if answer.chances is not None:
+                            answer.chances += piece.chances
                         if piece.text:
                             answer.text += piece.text
                             answer.ended = loop.time()

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from groundup.app.answers import Answers
 from groundup.app.endpoints import Endpoints
-from groundup.app.model_choice import local_models
+from groundup.app.metrics_history import MetricsHistory
+from groundup.app.model_library import ModelLibrary
+from groundup.app.model_pulls import ModelPulls
+from groundup.app.model_reader import ModelReader
 from groundup.app.model_server import Endpoint, ModelServers
 from groundup.app.picture_process import PictureProcess
 from groundup.app.sign_in import LiveSessions
@@ -30,6 +33,10 @@ class App:
     endpoints: Endpoints
     sessions: LiveSessions | None  # None: without sign-in
     model: str  # what one talks to who chose none
+    library: ModelLibrary
+    pulls: ModelPulls
+    metrics: MetricsHistory
+    reader: ModelReader
     pictures: PictureProcess = field(default_factory=PictureProcess)
 
     @classmethod
@@ -49,18 +56,25 @@ class App:
         options: of ``groundup serve``, for each local model.
         sessions: of those who sign in; None: without sign-in.
         """
-        models, endpoints = ModelServers(options), Endpoints(folder)
+        models, endpoints, library = ModelServers(options), Endpoints(folder), ModelLibrary(folder)
+
+        def is_here(name: str) -> bool:
+            return name == model or name in library.names()
 
         async def endpoint(name: str) -> Endpoint:
             remote = await asyncio.to_thread(endpoints.find, name)
             if remote is not None:
                 return remote
             # An import may name any file or hub id: not everybody may have it loaded.
-            if sessions is not None and name not in await asyncio.to_thread(local_models, model):
+            if sessions is not None and not await asyncio.to_thread(is_here, name):
                 raise GroundupError(f"{name[:80]!r} is not offered here: choose another model")
             return await models.endpoint(name)
 
-        return cls(folder, store, models, Answers(store, endpoint), endpoints, sessions, model)
+        return cls(
+            folder, store, models, Answers(store, endpoint), endpoints, sessions, model,
+            library, ModelPulls(), MetricsHistory(models.ready_endpoints),
+            ModelReader(),
+        )  # fmt: skip
 
     async def warm_up(self) -> None:
         """Load the model before it is asked for, so that the first answer need not wait for it."""
@@ -71,13 +85,13 @@ class App:
     def offered_models(self) -> list[str]:
         """Those that one can talk to: local ones that are here, and endpoints' elsewhere.
 
-        Where the file of endpoints cannot be read, Settings says why.
+        Where a file that lists them cannot be read, Settings and Operations say why.
         """
-        try:
-            elsewhere = self.endpoints.models()
-        except GroundupError:
-            elsewhere = []
-        return [*local_models(self.model), *elsewhere]
+        offered = [self.model]
+        for names in (self.library.names, self.endpoints.models):
+            with suppress(GroundupError):
+                offered += names()
+        return list(dict.fromkeys(offered))
 
     @property
     def workspace(self) -> Workspace | None:

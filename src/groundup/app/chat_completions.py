@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 
 from groundup.app.model_server import Endpoint
+from groundup.app.token_chance import TokenChance
 from groundup.errors import GroundupError
 from groundup.serving.upstream_answer import Refusal, ends_stream, events_of, split_error
 
@@ -32,6 +33,7 @@ class Piece:
     text: str
     finish_reason: str | None = None
     tokens: int | None = None  # of the whole answer; told at its end, by endpoints that count
+    chances: tuple[TokenChance, ...] = ()  # of the text's tokens, where they were asked for
 
 
 def client_session() -> aiohttp.ClientSession:
@@ -101,9 +103,23 @@ class _Delta(msgspec.Struct):
     content: str | None = None
 
 
+class _Likely(msgspec.Struct):
+    token: str
+    logprob: float
+
+
+class _Logprob(_Likely):
+    top_logprobs: list[_Likely] = []
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Logprob] | None = None
+
+
 class _Choice(msgspec.Struct):
     delta: _Delta = msgspec.field(default_factory=_Delta)
     finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -129,7 +145,12 @@ def _pieces(events: bytes) -> list[Piece]:
             raise AnswerError(f"the model's server does not speak OpenAI's way: {error}") from None
         choice = chunk.choices[0] if chunk.choices else _Choice()
         tokens = chunk.usage.completion_tokens if chunk.usage else None
-        piece = Piece(choice.delta.content or "", choice.finish_reason, tokens)
+        told = choice.logprobs.content if choice.logprobs else None
+        chances = tuple(
+            TokenChance(t.token, t.logprob, tuple((o.token, o.logprob) for o in t.top_logprobs))
+            for t in told or ()
+        )
+        piece = Piece(choice.delta.content or "", choice.finish_reason, tokens, chances)
         if piece != Piece(""):
             pieces.append(piece)
     return pieces

@@ -1,14 +1,6 @@
-"""Which models a chat can be had with, and what they are called where there is little room."""
+"""What models are called where there is little room."""
 
-from groundup.models.fetch import PACKAGED_MODELS, is_fetched
-
-__all__ = ["local_models", "short_name"]
-
-
-def local_models(first: str) -> list[str]:
-    """The model that the app was started with, and the packaged ones that are here."""
-    here = [name for name, model in PACKAGED_MODELS.items() if is_fetched(model)]
-    return list(dict.fromkeys([first, *here]))
+__all__ = ["short_name"]
 
 
 def short_name(model: str) -> str:

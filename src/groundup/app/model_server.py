@@ -44,6 +44,7 @@ class Endpoint:
     key: str = field(default="", repr=False)
     parts: tuple[str, ...] = ()  # the learner's own, on which it runs
     sampling: tuple[tuple[str, float], ...] = ()  # fields of requests that say nothing of them
+    local: bool = False  # it is a process of this app
 
 
 class ModelServer:
@@ -89,6 +90,17 @@ class ModelServer:
         if self._endpoint is None:
             raise GroundupError(f"{self.model} cannot be served: {self.reason}")
         return self._endpoint
+
+    @property
+    def ready_endpoint(self) -> Endpoint | None:
+        """Where it answers, if it does now."""
+        return self._endpoint
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, if there is one."""
+        alive = self._process is not None and self._process.returncode is None
+        return self._process.pid if alive and self._process is not None else None
 
     async def swaps_changed(self) -> bool:
         """Whether the learner swapped parts since it was started."""
@@ -145,7 +157,9 @@ class ModelServer:
                 await reading
                 self._become("failed", self.logs[-1] if self.logs else "it ended at once")
                 return
-            self._endpoint = Endpoint(f"{base_url}/v1", name, key, tuple(self._swapped), SAMPLING)
+            self._endpoint = Endpoint(
+                f"{base_url}/v1", name, key, tuple(self._swapped), SAMPLING, local=True
+            )
             self._become("ready")
             loop = asyncio.get_running_loop()
             began = loop.time()
@@ -214,6 +228,20 @@ class ModelServers:
     def running(self) -> list[str]:
         """The models that were asked for, the latest last."""
         return list(self._servers)
+
+    def ready_endpoints(self) -> dict[str, Endpoint]:
+        """Where models answer now, by their names; none is started for it."""
+        servers = self._servers.items()
+        return {model: where for model, server in servers if (where := server.ready_endpoint)}
+
+    def pid(self, model: str) -> int | None:
+        """Of a model's process, if there is one."""
+        return self._servers[model].pid if model in self._servers else None
+
+    async def stop(self, model: str) -> None:
+        """End a model's process, if it runs: its memory is free then."""
+        if model in self._servers:
+            await self._servers.pop(model).close()
 
     async def restart(self, model: str) -> None:
         """Start a model's process anew, if it runs."""

@@ -37,10 +37,14 @@ def create_web(app: App) -> ASGIApp:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await app.answers.start()
         warming = asyncio.create_task(app.warm_up())
+        app.metrics.start()
         yield
         warming.cancel()
         await app.answers.close()
         await app.pictures.close()
+        await app.pulls.close()
+        await app.metrics.close()
+        await app.reader.close()
         await app.models.close()
         app.store.close()
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from groundup.engine.scheduler import Chunk, Scheduler
 from groundup.engine.sequence import Sequence
 from groundup.engine.speculation import Draft, LookupDrafter, Speculation
 from groundup.engine.speculative_verification import verify_choices, verify_samples
+from groundup.engine.step_log import EngineView, StepLog
 from groundup.engine.structured_output import Matcher, StructuredOutput
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama
@@ -114,6 +116,7 @@ class Engine:
         self.scheduler = Scheduler(
             blocks, block_size, token_budget=token_budget, max_sequences=max_sequences
         )
+        self.log = StepLog(self.scheduler, block_size)
         self.speculation: Speculation | None = None
         if speculate is not None:
             self.speculation = Speculation(
@@ -129,6 +132,7 @@ class Engine:
         self._adapters: dict[str, bytes] = {}  # digests by name
         self._answers: dict[int, _Answer] = {}
         self._answer_of: dict[Sequence, _Answer] = {}
+        self._key_of: dict[Sequence, int] = {}
         self.prompt_tokens = 0  # looked up in the prefix cache since the start
         self.cached_tokens = 0  # and found there
 
@@ -183,6 +187,7 @@ class Engine:
         answer = _Answer(key, request, sequence, sampler, matcher, state)
         self.scheduler.add(sequence)
         self._answers[key] = self._answer_of[sequence] = answer
+        self._key_of[sequence] = key
 
     def cancel(self, key: int) -> None:
         """Forget a request and free its blocks at once; nothing happens where it has ended."""
@@ -192,6 +197,7 @@ class Engine:
 
     def step(self) -> list[tuple[int, Token]]:
         """Read one batch; returns the new tokens of each request that has some, by its key."""
+        start = perf_counter()
         batch = self.scheduler.schedule()
         if not batch:
             return []
@@ -201,6 +207,7 @@ class Engine:
                 self.prompt_tokens += sequence.prompt_length
                 self.cached_tokens += sequence.cached
         batch, drafts = self._draft(batch)
+        self.log.begin(start, batch, self._key_of)
         logits = self._reader.read(batch)
         highest = _highest(logits)
         tokens: list[tuple[int, Token]] = []
@@ -220,7 +227,12 @@ class Engine:
                 tokens.append((answer.key, token))
                 if token.finish_reason is not None:
                     self._remove(answer)
+        self.log.end()
         return tokens
+
+    def view(self) -> EngineView:
+        """The last steps, and what the cache holds; between two steps."""
+        return self.log.view(self._key_of)
 
     @torch.inference_mode()
     def embed(self, prompt: tuple[int, ...]) -> Tensor:
@@ -336,6 +348,7 @@ class Engine:
     def _remove(self, answer: _Answer) -> None:
         self.scheduler.remove(answer.sequence)
         del self._answers[answer.key], self._answer_of[answer.sequence]
+        del self._key_of[answer.sequence]
         if self.speculation is not None:
             self.speculation.forget(answer.sequence)
 

@@ -49,6 +49,10 @@ class PrefixCache:
         """How many blocks are known. Of two with the same content and prefix, one is."""
         return len(self._block_of)
 
+    def __contains__(self, block: int) -> bool:
+        """Whether the block with this number is known."""
+        return block in self._digest_of
+
     def match(self, tokens: Sequence[int], root: bytes = b"") -> tuple[list[int], bytes]:
         """The blocks that hold the longest known beginning of ``tokens``.
 

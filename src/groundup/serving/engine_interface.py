@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.engine.request import EngineStats, Request, Token
+from groundup.engine.step_log import EngineView
 from groundup.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["AsyncEngine", "ReportsStats", "TokenStream"]
+__all__ = ["AsyncEngine", "ReportsStats", "ShowsInside", "TokenStream"]
 
 
 class TokenStream(Protocol):
@@ -51,3 +52,11 @@ class ReportsStats(Protocol):
     """An engine that also reports figures."""
 
     def stats(self) -> EngineStats: ...
+
+
+@runtime_checkable
+class ShowsInside(Protocol):
+    """An engine that lets one look into it."""
+
+    async def views(self) -> dict[str, EngineView]:
+        """What there is to see of each process that runs, by its name."""

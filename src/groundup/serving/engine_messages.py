@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from groundup.engine.request import EngineStats, Request, Token
+from groundup.engine.step_log import EngineView
 
 __all__ = [
     "PART_FAILED",
@@ -19,6 +20,7 @@ __all__ = [
     "Embed",
     "EngineOptions",
     "Frames",
+    "Look",
     "Order",
     "Ready",
     "Refused",
@@ -26,6 +28,7 @@ __all__ = [
     "Step",
     "Unusable",
     "Vector",
+    "View",
     "frame",
 ]
 
@@ -65,7 +68,13 @@ class Embed(Struct, tag=2, array_like=True):
     prompt: tuple[int, ...]
 
 
-Order = Add | Cancel | Embed
+class Look(Struct, tag=3, array_like=True):
+    """Tell what there is to see of the engine."""
+
+    key: int
+
+
+Order = Add | Cancel | Embed | Look
 
 
 class Ready(Struct, tag=0, array_like=True):
@@ -106,7 +115,14 @@ class Vector(Struct, tag=5, array_like=True):
     values: bytes  # float32, as this machine writes them
 
 
-Report = Ready | Unusable | Beat | Step | Refused | Vector
+class View(Struct, tag=6, array_like=True):
+    """What there is to see of the engine."""
+
+    key: int
+    view: EngineView
+
+
+Report = Ready | Unusable | Beat | Step | Refused | Vector | View
 
 
 def frame(message: EngineOptions | Order | Report) -> bytearray:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.engine.request import EngineStats, Request, Token
+from groundup.engine.step_log import EngineView
 from groundup.errors import GroundupError
 from groundup.serving.api_error import ApiError
 from groundup.serving.engine_messages import (
@@ -26,6 +27,7 @@ from groundup.serving.engine_messages import (
     Embed,
     EngineOptions,
     Frames,
+    Look,
     Order,
     Ready,
     Refused,
@@ -33,6 +35,7 @@ from groundup.serving.engine_messages import (
     Step,
     Unusable,
     Vector,
+    View,
     frame,
 )
 
@@ -82,6 +85,7 @@ class EngineProcess(asyncio.Protocol):
         self._keys = itertools.count(1)
         self._streams: dict[int, _Stream] = {}
         self._vectors: dict[int, asyncio.Future[bytes]] = {}
+        self._views: dict[int, asyncio.Future[EngineView]] = {}
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._check: asyncio.TimerHandle | None = None
@@ -177,6 +181,23 @@ class EngineProcess(asyncio.Protocol):
         finally:
             self._vectors.pop(key, None)
 
+    async def view(self) -> EngineView:
+        """What there is to see of the engine, between two of its steps.
+
+        Raises:
+            EngineLostError: the process is lost.
+        """
+        if self._lost.is_set():
+            raise EngineLostError
+        key = next(self._keys)
+        view: asyncio.Future[EngineView] = self._loop.create_future()
+        self._views[key] = view
+        try:
+            self._send(Look(key))
+            return await view
+        finally:
+            self._views.pop(key, None)
+
     @property
     def outstanding(self) -> int:
         """Requests and texts that are not answered yet."""
@@ -242,6 +263,10 @@ class EngineProcess(asyncio.Protocol):
             case Vector(key, values):
                 if vector := self._waiting(key):
                     vector.set_result(values)
+            case View(key, seen):
+                view = self._views.get(key)
+                if view is not None and not view.done():
+                    view.set_result(seen)
 
     def _waiting(self, key: int) -> asyncio.Future[bytes] | None:
         vector = self._vectors.get(key)
@@ -277,7 +302,11 @@ class EngineProcess(asyncio.Protocol):
         for stream in self._streams.values():
             stream.end(EngineLostError())
         self._streams.clear()
-        waiting: list[asyncio.Future[Any]] = [self._ready, *self._vectors.values()]
+        waiting: list[asyncio.Future[Any]] = [
+            self._ready,
+            *self._vectors.values(),
+            *self._views.values(),
+        ]
         for future in waiting:
             if not future.done():
                 future.set_exception(EngineLostError())

@@ -28,6 +28,7 @@ from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.request import EngineStats, Request, Token
 from groundup.engine.scheduler import Scheduler
 from groundup.engine.speculation import Speculation
+from groundup.engine.step_log import EngineView
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama
 from groundup.models.load import load_model
@@ -38,6 +39,7 @@ from groundup.serving.engine_messages import (
     Embed,
     EngineOptions,
     Frames,
+    Look,
     Order,
     Ready,
     Refused,
@@ -45,6 +47,7 @@ from groundup.serving.engine_messages import (
     Step,
     Unusable,
     Vector,
+    View,
     frame,
 )
 
@@ -71,6 +74,7 @@ class SteppingEngine(Protocol):
     def cancel(self, key: int) -> None: ...
     def step(self) -> list[tuple[int, Token]]: ...
     def embed(self, prompt: tuple[int, ...]) -> Tensor: ...
+    def view(self) -> EngineView: ...
 
 
 class Link:
@@ -188,6 +192,8 @@ def take(engine: SteppingEngine, order: Order) -> Report | None:
                 engine.cancel(order.key)
             case Embed():
                 return Vector(order.key, engine.embed(order.prompt).numpy().tobytes())
+            case Look():
+                return View(order.key, engine.view())
     except GroundupError as error:
         return Refused(order.key, str(error), mendable=True)
     except Exception as error:  # of one request; the others go on
@@ -246,6 +252,7 @@ def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, 
     while engine.busy:
         engine.step()
     engine.prompt_tokens = engine.cached_tokens = 0  # nobody asked for these
+    engine.log.clear()
     if (speculation := engine.speculation) is not None:
         speculation.drafts = speculation.drafted_tokens = speculation.accepted_tokens = 0
     return engine, context

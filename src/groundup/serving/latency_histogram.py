@@ -60,19 +60,22 @@ class LatencyHistogram:
         """Of all observations, in seconds."""
         return self._sum
 
-    def observe(self, value: float) -> None:
-        """Count one observation.
+    def observe(self, value: float, count: int = 1) -> None:
+        """Count an observation.
 
         Args:
             value: seconds; infinity is above every bound.
+            count: how often it was made, at least 1.
 
         Raises:
-            ValueError: it is not a number. Nothing is counted.
+            ValueError: the value is not a number, or the count not positive. Nothing is counted.
         """
+        if count < 1:
+            raise ValueError(f"an observation is made at least once, got {count}")
         if math.isnan(value):
             raise ValueError("an observation must be a number, got NaN")
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+        self._counts[bisect_left(self._bounds, value)] += count
+        self._sum += count * value
 
     def merge(self, other: "LatencyHistogram") -> None:
         """Add the other's observations to this one's; the other stays as it is.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from groundup.engine.request import EngineStats, Request, Token
+from groundup.engine.step_log import EngineView
 from groundup.errors import GroundupError
 from groundup.models.load import load_tokenizer, locate
 from groundup.serving.circuit_breaker import CircuitBreaker
@@ -170,6 +171,20 @@ class Replicas:
     def stats(self) -> EngineStats:
         """Those of all replicas, added up; of the KV blocks' use, the mean."""
         return added_up([replica.stats for replica in self.replicas])
+
+    async def views(self) -> dict[str, EngineView]:
+        """What there is to see of each replica that answers, by its name."""
+        processes = {replica.name: p for replica in self.replicas if (p := replica.alive)}
+        seen = await asyncio.gather(
+            *(process.view() for process in processes.values()), return_exceptions=True
+        )
+        views = {}
+        for name, view in zip(processes, seen, strict=True):
+            if isinstance(view, EngineView):
+                views[name] = view
+            elif not isinstance(view, EngineLostError):  # one that died meanwhile is not there
+                raise view
+        return views
 
     def process_for(self, prompt: Sequence[int]) -> EngineProcess | None:
         """Where a prompt should be read; None where no replica lives."""

@@ -12,6 +12,7 @@ from groundup.serving.chat_schema import ChatCompletion, ChatRequest
 from groundup.serving.completion_schema import Completion, CompletionRequest
 from groundup.serving.completions import completions
 from groundup.serving.embeddings import Embeddings, EmbeddingsRequest, embeddings
+from groundup.serving.inside import Inside, inside
 from groundup.serving.model_list import Model, ModelList, list_models, show_model
 from groundup.serving.probes import Status, health, metrics, ready
 from groundup.serving.responses import responses
@@ -97,5 +98,6 @@ ROUTES = (
     ),
     ServedRoute("/health", "GET", health, "The process answers", Status, probe=True),
     ServedRoute("/ready", "GET", ready, "Requests are taken", Status, probe=True),
+    ServedRoute("/inside", "GET", inside, "The engines' last steps, and their caches", Inside),
     ServedRoute("/metrics", "GET", metrics, "Figures for Prometheus", str),
 )

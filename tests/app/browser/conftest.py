@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
 
+from groundup.course.workspace import init_workspace
 from tests.app.browser.site import Site, start_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -20,6 +21,17 @@ def site(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Iterator[
     if CHROMIUM is None:
         pytest.skip("there is no chromium on this machine")
     with start_site(tmp_path_factory.mktemp("site"), tiny_model) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def model_site(tmp_path_factory: pytest.TempPathFactory, tiny_model: str) -> Iterator[Site]:
+    """One with a workspace, so that its model runs; shared as `site` is."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    folder = tmp_path_factory.mktemp("model-site")
+    init_workspace(folder / "workspace")
+    with start_site(folder, tiny_model, "--threads", "1") as running:
         yield running
 
 

@@ -117,6 +117,21 @@ def test_a_member_has_no_settings_of_admins(shared_site: tuple[Site, Store], pag
         expect(page.get_by_role("heading", name=name)).to_have_count(0)
 
 
+def test_members_see_neither_models_nor_logs(
+    shared_site: tuple[Site, Store], open_page: Callable[..., Page]
+) -> None:
+    site, _ = shared_site
+    for name, tabs in (
+        ("ada", ["Figures", "Side by side", "Models", "Logs"]),
+        ("bob", ["Figures", "Side by side"]),
+    ):
+        page = open_page()
+        sign_in(page, site, name, "/operations/logs")
+        expect(page.get_by_role("tab")).to_have_text(tabs)
+        assert page.locator(".logs").count() == (name == "ada")
+        assert page.locator(".model-form").count() == (name == "ada")
+
+
 def test_one_who_is_no_admin_any_more_can_do_nothing_of_theirs(
     shared_site: tuple[Site, Store], page: Page
 ) -> None:

@@ -55,6 +55,22 @@ def check_buckets(part: ModuleType) -> None:
     assert_equal(histogram.cumulative, [*expected[:-1], 9], "cumulative, after a change of a copy")
 
 
+def check_several_at_once(part: ModuleType) -> None:
+    """observe counts a value as often as it is told"""
+    values = [0.1, *[0.15] * 5, 0.2, *[3.0] * 3]
+    one_by_one = [sum(v <= bound for v in values) for bound in (0.1, 0.2, 0.4)] + [len(values)]
+    histogram = part.LatencyHistogram([0.1, 0.2, 0.4])
+    histogram.observe(0.1)
+    histogram.observe(0.15, 5)
+    histogram.observe(0.2, 1)
+    histogram.observe(3.0, count=3)
+    for _ in range(2):
+        assert_equal(histogram.cumulative, one_by_one, f"the list cumulative of {values}")
+        near(histogram.sum, math.fsum(values), "sum")
+        assert_raises(ValueError, partial(histogram.observe, 0.3, 0), "no observation")
+        assert_raises(ValueError, partial(histogram.observe, 0.3, -2), "fewer than none")
+
+
 def check_empty(part: ModuleType) -> None:
     """A new histogram has the default bounds, no observations, and NaN for every quantile"""
     histogram = part.LatencyHistogram()

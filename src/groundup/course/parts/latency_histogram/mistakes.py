@@ -6,8 +6,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "self._counts[sum(b <= value for b in self._bounds)]",
     ),
     "what is above the last bound is lost": (
-        "self._counts[bisect_left(self._bounds, value)] += 1",
-        "self._counts[min(bisect_left(self._bounds, value), len(self._bounds) - 1)] += 1",
+        "self._counts[bisect_left(self._bounds, value)] += count",
+        "self._counts[min(bisect_left(self._bounds, value), len(self._bounds) - 1)] += count",
     ),
     "counts are not cumulative": (
         "return list(accumulate(self._counts))",
@@ -17,7 +17,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "return list(accumulate(self._counts))",
         "return list(accumulate(self._counts))[:-1] + [0]",
     ),
-    "the sum counts": ("self._sum += value", "self._sum += 1"),
+    "the sum counts": ("self._sum += count * value", "self._sum += count"),
+    "several at once are one": ("value)] += count", "value)] += 1"),
+    "the sum has several at once as one": ("self._sum += count * value", "self._sum += value"),
+    "none is observed": ("if count < 1:", "if count < 0:"),
     "NaN is observed": ("if math.isnan(value):", "if False:"),
     "equal bounds": ("all(low < high for", "all(low <= high for"),
     "infinite bounds": (" or not all(map(math.isfinite, bounds)):", ":"),

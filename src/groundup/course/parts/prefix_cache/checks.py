@@ -217,6 +217,8 @@ def check_found_when_free(part: ModuleType) -> None:
     for left in (2, 1, 0):  # the last block was released first
         assert_equal(cache.allocate(), blocks[left], "the block that has been free for longest")
         assert_equal(len(cache), left, f"the length after {3 - left} of 3 were given out anew")
+        known = [block for block in range(5) if block in cache]
+        assert_equal(known, blocks[:left], f"the known blocks after {3 - left} were given out anew")
         found = look(cache, allocator, TEXT, "after that")
         assert_equal(found, blocks[:left], f"the blocks found when {3 - left} were given out anew")
         # Found and given back, those left are in the same order as before.
@@ -248,6 +250,7 @@ def check_written_anew(part: ModuleType) -> None:
         allocator.release(block)
         assert_equal(cache.allocate(), block, "the only block, given out anew")
         for tokens in (known, gone):
+            assert_equal(block in cache, False, "whether the block is known before it is filled")
             what = f"the blocks found for {tokens} before the block is filled"
             assert_equal(look(cache, allocator, tokens, "before"), [], what)
         cache.add(b"", block, known)

@@ -95,6 +95,14 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "if len(tokens) < self._block_size:",
     ),
     "a block size of zero": ("if block_size <= 0:", "if block_size < 0:"),
+    "every block that is held is known": (
+        "return block in self._digest_of",
+        "return bool(self._allocator.holders(block)) or block in self._digest_of",
+    ),
+    "a block given out anew is still known": (
+        "self._digest_of.pop(block, None)",
+        "self._digest_of.get(block)",
+    ),
     "the length counts the digests that ever were": (
         "return len(self._block_of)",
         "return self._allocator.size - self._allocator.free",
