@@ -14,6 +14,7 @@ from groundup.app.markdown import render
 from groundup.app.model_choice import short_name
 from groundup.app.model_table import ModelTable
 from groundup.app.page import Page
+from groundup.app.preferences import read_limits
 from groundup.app.sampling_options import SAMPLING_OPTIONS, checked_sampling
 from groundup.app.tab_list import TabList
 from groundup.app.toast import toast
@@ -178,6 +179,8 @@ class OperationsPage:
             prompt = await self.app.answers.checked(self.user, str(event.args["prompt"]))
             given = {name: event.args[name] for name in COMPARED if event.args[name] != ""}
             sampling = checked_sampling({name: float(value) for name, value in given.items()})
+            longest = (await asyncio.to_thread(read_limits, self.app.store)).answer_tokens
+            sampling["max_tokens"] = min(sampling.get("max_tokens", longest), longest)
         except (GroundupError, ValueError) as error:
             toast(self.client, str(error), "bad")
             return
