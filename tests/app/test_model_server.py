@@ -102,6 +102,17 @@ async def test_swapped_parts_are_what_it_runs_on(
     assert await ask(after) == expected
 
 
+async def test_a_broken_workspace_leaves_the_reference(
+    servers: ModelServers, tiny_model: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GROUNDUP_WORKSPACE", str(tmp_path))
+    endpoint = await servers.endpoint(tiny_model)
+    assert (await ask(endpoint))[0] == 200
+    assert endpoint.parts == ()
+    said = f"GROUNDUP_WORKSPACE names {tmp_path}, which is not a workspace"
+    assert said in " ".join(servers.logs(tiny_model))
+
+
 async def test_the_model_asked_longest_ago_makes_room(
     servers: ModelServers, tiny_model: str, forgetful_model: str, tmp_path: Path
 ) -> None:

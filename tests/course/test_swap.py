@@ -20,9 +20,9 @@ Environment = Callable[[], dict[str, str]]
 # Imports the model on the learner's parts and tells which function it holds.
 PROBE = """
 import json, sys
-from groundup.course.swap import install_swaps
+from groundup.course.swap import find_swaps, install_swaps
 from groundup.course.workspace import find_workspace
-swaps = install_swaps(find_workspace())
+swaps = install_swaps(find_swaps(find_workspace()))
 import groundup.models.llama as llama
 import groundup.models.attention as module
 function = llama.attention
@@ -141,9 +141,9 @@ def test_a_file_that_changes_before_it_is_imported_does_not_serve(
 
 BLAME = """
 import json, sys
-from groundup.course.swap import install_swaps
+from groundup.course.swap import find_swaps, install_swaps
 from groundup.course.workspace import find_workspace
-swaps = install_swaps(find_workspace())
+swaps = install_swaps(find_swaps(find_workspace()))
 import torch
 from groundup.models.llama import Llama, LlamaConfig
 config = LlamaConfig(vocabulary=9, dim=8, hidden_dim=8, layers=1, heads=2, kv_heads=1,

@@ -19,8 +19,7 @@ from typing import Literal
 
 import aiohttp
 
-from groundup.course.swap import find_swaps
-from groundup.course.workspace import find_workspace
+from groundup.course.swap import current_swaps
 from groundup.errors import GroundupError
 
 __all__ = ["Endpoint", "ModelServer", "ModelServers"]
@@ -275,10 +274,7 @@ class ModelServers:
 
 async def swapped_parts() -> dict[str, str]:
     """The learner's parts that are swapped in and pass: hashes by id."""
-    try:
-        return await asyncio.to_thread(lambda: find_swaps(find_workspace()).hashes)
-    except GroundupError:  # no workspace: what is started says so itself
-        return {}
+    return (await asyncio.to_thread(current_swaps)).hashes
 
 
 async def answering(base_url: str, key: str, process: asyncio.subprocess.Process) -> str | None:

@@ -76,10 +76,10 @@ def chat(
     if dtype not in ("auto", "float32", "bfloat16"):
         raise GroundupError(f"--dtype is {dtype!r}: expected auto, float32 or bfloat16")
 
-    from groundup.course.swap import install_swaps
+    from groundup.course.swap import find_swaps, install_swaps
     from groundup.course.workspace import find_workspace
 
-    swaps = install_swaps(find_workspace())
+    swaps = install_swaps(find_swaps(find_workspace()))
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def load() -> "tuple[Conversation, SamplingParams]":

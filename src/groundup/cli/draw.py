@@ -28,10 +28,10 @@ def draw(
     The gradients are those of the result, or of its sum where it is several numbers.
     """
     from groundup.atomic_write import write_text
-    from groundup.course.swap import install_swaps
+    from groundup.course.swap import find_swaps, install_swaps
     from groundup.course.workspace import find_workspace
 
-    picture, summary = _drawn(formula, values or [], install_swaps(find_workspace()))
+    picture, summary = _drawn(formula, values or [], install_swaps(find_swaps(find_workspace())))
     try:
         write_text(out, picture)
     except OSError as error:

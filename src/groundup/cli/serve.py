@@ -127,10 +127,9 @@ def serve(
     connection = connect_redis(redis)
     calling = callers(plain, file, connection)
 
-    from groundup.course.swap import install_swaps
-    from groundup.course.workspace import find_workspace
+    from groundup.course.swap import current_swaps, install_swaps
 
-    for problem in install_swaps(find_workspace()).problems:
+    for problem in install_swaps(current_swaps()).problems:
         typer.echo(f"groundup: {problem}", err=True)
 
     from groundup.serving.app import create_app

@@ -207,10 +207,10 @@ def load(name: str) -> "Tokenizer":
 
 def put_parts_in_place() -> None:
     """Let the learner's parts serve; what does not is said."""
-    from groundup.course.swap import install_swaps
+    from groundup.course.swap import find_swaps, install_swaps
     from groundup.course.workspace import find_workspace
 
-    for problem in install_swaps(find_workspace()).problems:
+    for problem in install_swaps(find_swaps(find_workspace())).problems:
         typer.echo(f"groundup: {problem}", err=True)
 
 

@@ -162,7 +162,7 @@ class _Run:
 def _train(run: _Run, out: Path | None, overwrite: bool) -> None:
     from rich.console import Console
 
-    from groundup.course.swap import install_swaps
+    from groundup.course.swap import find_swaps, install_swaps
     from groundup.course.workspace import find_workspace
 
     folder = out or Path(f"{run.name}-{run.model.value}")
@@ -173,7 +173,7 @@ def _train(run: _Run, out: Path | None, overwrite: bool) -> None:
     except OSError as error:
         raise GroundupError(f"the folder {folder} cannot be used: {error.strerror}") from None
     console = Console(highlight=False, soft_wrap=True)
-    swaps = install_swaps(find_workspace())
+    swaps = install_swaps(find_swaps(find_workspace()))
     while True:
         if swaps.parts:
             names = ", ".join(part.id for part in swaps.parts)

@@ -116,10 +116,10 @@ def gpt(
 
 def put_parts_in_place() -> None:
     """Let the learner's parts train; what does not serve is said."""
-    from groundup.course.swap import install_swaps
+    from groundup.course.swap import find_swaps, install_swaps
     from groundup.course.workspace import find_workspace
 
-    swaps = install_swaps(find_workspace())
+    swaps = install_swaps(find_swaps(find_workspace()))
     if swaps.parts:
         typer.echo(f"running on your own: {', '.join(part.id for part in swaps.parts)}", err=True)
     for problem in swaps.problems:

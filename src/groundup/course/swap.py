@@ -16,10 +16,10 @@ from types import ModuleType
 
 from groundup.course.parts.table import Part
 from groundup.course.progress import State, progress
-from groundup.course.workspace import Workspace
+from groundup.course.workspace import Workspace, find_workspace
 from groundup.errors import GroundupError
 
-__all__ = ["Swaps", "find_swaps", "install_swaps", "swap_in", "swap_out"]
+__all__ = ["Swaps", "current_swaps", "find_swaps", "install_swaps", "swap_in", "swap_out"]
 
 # Why a file that was swapped in does not serve, and which command mends that; by its state.
 WHY_NOT: dict[State, tuple[str, str]] = {
@@ -165,13 +165,23 @@ def find_swaps(workspace: Workspace | None) -> Swaps:
     return Swaps(files, problems)
 
 
-def install_swaps(workspace: Workspace | None) -> Swaps:
+def current_swaps() -> Swaps:
+    """Those of the workspace in use. A workspace that is broken is a problem of theirs, no error.
+
+    What serves others goes on with the reference then.
+    """
+    try:
+        return find_swaps(find_workspace())
+    except (GroundupError, OSError) as error:
+        return Swaps({}, [f"{error} (the reference serves)"])
+
+
+def install_swaps(swaps: Swaps) -> Swaps:
     """Put them in place, before the library is imported.
 
     Raises:
         RuntimeError: a module that is to be swapped was imported before.
     """
-    swaps = find_swaps(workspace)
     for part in swaps.parts:
         if part.module in sys.modules:
             raise RuntimeError(f"{part.module} was imported before it could be swapped")

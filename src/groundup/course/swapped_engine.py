@@ -6,15 +6,14 @@ python -m groundup.course.swapped_engine DESCRIPTOR
 import sys
 from functools import partial
 
-from groundup.course.swap import install_swaps
-from groundup.course.workspace import find_workspace
+from groundup.course.swap import current_swaps, install_swaps
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """As `engine_worker.main`. It ends with `PART_FAILED` where a learner's part is to blame."""
-    swaps = install_swaps(find_workspace())
+    swaps = install_swaps(current_swaps())
     known = len(swaps.problems)  # to the server, which has told them
 
     from groundup.serving.engine_messages import PART_FAILED

@@ -27,7 +27,7 @@ from groundup.app.sampling_options import checked_sampling
 from groundup.app.store.conversations import Conversation, Folder, NotFoundError
 from groundup.app.toast import toast
 from groundup.app.visitor import Visitor
-from groundup.course.swap import find_swaps
+from groundup.course.swap import current_swaps
 from groundup.errors import GroundupError
 
 __all__ = ["PAGE"]
@@ -244,11 +244,8 @@ class ChatPage:
 
     async def show_path(self) -> None:
         """Show which parts of the answer's path are the learner's."""
-        try:
-            swaps = await asyncio.to_thread(lambda: find_swaps(self.app.workspace))
-            own, problems = own_parts([part.id for part in swaps.parts]), swaps.problems
-        except GroundupError as error:  # a broken workspace; the reference serves
-            own, problems = [], [str(error)]
+        swaps = await asyncio.to_thread(current_swaps)
+        own, problems = own_parts([part.id for part in swaps.parts]), swaps.problems
         self.path_count.set_text(f"{len(own)} of {len(ANSWER_PATH)} yours")
         self.path_chip.classes("yours" if own else "", remove="yours")
         self.path_problems.set_text(" ".join(problems))
