@@ -90,7 +90,7 @@ def test_an_hour_is_kept_and_a_restart_begins_anew() -> None:
     assert points[-1].at == INTERVAL * (KEPT + 99)
     assert points[-1].at - points[0].at == pytest.approx(3600, abs=INTERVAL * 8)
     assert {round(point.requests or 0, 6) for point in points[10:]} == {1 / INTERVAL}
-    history.take("m", Sample(1e6, {"requests": 1.0}, {}))
+    history.take("m", Sample(INTERVAL * (KEPT + 100), {"requests": 1.0}, {}))
     before, after = list(history.points["m"])[-2:]
     assert before.requests == pytest.approx(1 / INTERVAL)
     assert after.requests is None
