@@ -12,7 +12,7 @@ run: $(VENV)/installed-app
 
 test: $(VENV)/installed-test
 	@$(BIN)/groundup models pull
-	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist loadfile
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .

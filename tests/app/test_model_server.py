@@ -20,7 +20,7 @@ LIMIT = 120.0  # seconds: machines may be busy
 
 
 @pytest.fixture
-async def servers() -> AsyncIterator[ModelServers]:
+async def servers(own_home: Path) -> AsyncIterator[ModelServers]:
     made = ModelServers(["--threads", "1"])
     yield made
     await made.close()
@@ -31,7 +31,7 @@ def children() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if "serve" in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE and "serve" in " ".join(child.cmdline())
     ]
 
 
@@ -124,7 +124,7 @@ async def test_the_model_asked_longest_ago_makes_room(
     assert servers.state(forgetful_model) == "stopped"
 
 
-async def test_one_that_is_closed_while_it_starts(tiny_model: str) -> None:
+async def test_one_that_is_closed_while_it_starts(own_home: Path, tiny_model: str) -> None:
     server = ModelServer(tiny_model)
     waiting = asyncio.create_task(server.endpoint())
     await until(lambda: bool(children()))

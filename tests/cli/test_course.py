@@ -109,7 +109,7 @@ def test_watch_checks_at_every_save_and_leaves_at_ctrl_c(
     child.expect(pexpect.EOF)
     child.wait()
     assert child.exitstatus == 0
-    assert kinds(workspace) == ["init", "start", "start", "check", "check", "check"]
+    assert kinds(workspace) == ["init", "start", "check", "check", "check"]
 
 
 def test_hints_have_three_levels_and_are_recorded(run: Run, workspace: Workspace) -> None:

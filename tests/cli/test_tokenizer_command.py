@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from groundup.cli import main
@@ -108,7 +109,11 @@ def test_ctrl_c_ends_training_and_leaves_nothing(
         [*command, "--vocab-size", "100000"], env=environment(), stderr=subprocess.PIPE, text=True
     )
     try:
-        time.sleep(6)  # whether it reads or learns by then
+        deadline = time.monotonic() + 60
+        running = psutil.Process(process.pid)
+        while not (running.children() or str(corpus) in {f.path for f in running.open_files()}):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:

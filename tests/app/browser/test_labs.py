@@ -178,7 +178,9 @@ def test_reset_and_solution_ask_first(learning: Site, learner: Workspace, page: 
     assert file.read_text() == stub
     assert "# mine\n" in kept(learner)
     page.get_by_role("button", name="Solution").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert "solution" not in [e["event"] for e in events(learning) if e.get("part") == "rms-norm"]
     page.get_by_role("button", name="Solution").click()
     page.get_by_role("button", name="Show the solution").click()

@@ -169,11 +169,15 @@ class Guard:
     def _take_frameworks_away(self) -> None:
         """Forget that they were imported, so that importing them is seen.
 
-        What the check still does with torch goes on: it holds what it uses.
+        So are the library's other rooms, through which they could be had. What the check still does
+        with torch goes on: it holds what it uses.
         """
         if self._frameworks:
-            for name in [n for n in sys.modules if n.partition(".")[0] in self._frameworks]:
-                del sys.modules[name]
+            for name in list(sys.modules):
+                package, *rooms = name.split(".")
+                other = package == "groundup" and rooms and rooms[0] not in ("scratch", "course")
+                if package in self._frameworks or (other and len(rooms) > 1):
+                    del sys.modules[name]
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes)):
