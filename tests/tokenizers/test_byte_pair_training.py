@@ -1,11 +1,11 @@
 """Byte-pair training: the readable one against the definition, the compiled one against both."""
 
 import random
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from groundup.course.parts.byte_pair_training.checks import naive
 from groundup.tokenizers import fused_byte_pair_training
 from groundup.tokenizers.byte_pair_training import Merge, train_byte_pairs
 
@@ -18,29 +18,6 @@ def fused(words: Words, alphabet: int, size: int, least: int = 1) -> list[Merge]
     counts = np.array([count for _, count in words], np.int64)
     found = fused_byte_pair_training.train_byte_pairs(symbols, ends, counts, alphabet, size, least)
     return [(left, right, joined) for left, right, joined in found.tolist()]
-
-
-def naive(words: Words, alphabet: int, size: int) -> list[Merge]:
-    """The definition: all pairs are counted anew for each merge."""
-    texts = [list(text) for text, _ in words]
-    merges: list[Merge] = []
-    while alphabet + len(merges) < size:
-        counts: dict[tuple[int, int], int] = {}
-        for text, (_, count) in zip(texts, words, strict=True):
-            for pair in pairwise(text):
-                counts[pair] = counts.get(pair, 0) + count
-        if not counts:
-            break
-        (left, right), _ = min(counts.items(), key=lambda item: (-item[1], item[0]))
-        joined = alphabet + len(merges)
-        merges.append((left, right, joined))
-        for text in texts:
-            i = 0
-            while i < len(text) - 1:
-                if (text[i], text[i + 1]) == (left, right):
-                    text[i : i + 2] = [joined]
-                i += 1
-    return merges
 
 
 def random_words(rng: random.Random, letters: int) -> Words:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from groundup.models.linear import matrix_vector, matrix_vector_bf16
+from groundup.quantization.absmax import absmax_quantize
 
 __all__ = ["Form", "PackedMatrix", "Rows", "supports_int8"]
 
@@ -84,10 +85,9 @@ class PackedMatrix:
         self._scales: Tensor | None = None
         self._packed: Tensor | None = None
         if form == "int8":
-            wide = weight.float()
-            scales = wide.abs().amax(1).clamp_min(1e-30) / 127
-            weight = (wide / scales[:, None]).round().to(torch.int8)
-            self._scales, self._zeros = scales, torch.zeros(len(scales), dtype=torch.int64)
+            weight, scales = absmax_quantize(weight)
+            self._scales = scales[:, 0].contiguous()
+            self._zeros = torch.zeros(len(scales), dtype=torch.int64)
             self._packed = torch.ops.onednn.qlinear_prepack(weight, None)
         elif torch.backends.mkldnn.is_available():
             # Private, but what torch.compile emits for a frozen layer; there is no public way.

@@ -15,6 +15,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from groundup.quantization.absmax import absmax_quantize
+from groundup.quantization.grouped_int4 import GroupedInt4
+
 __all__ = ["Int4Matrix", "Int8Matrix"]
 
 GROUP = 32  # weights that share a scale and a minimum
@@ -31,9 +34,8 @@ class Int8Matrix:
     @classmethod
     def of(cls, weight: Tensor) -> "Int8Matrix":
         """The nearest such matrix to a weight (M, K): each row's largest becomes 127."""
-        wide = weight.float()
-        scale = wide.abs().amax(1).clamp_min(1e-12) / 127
-        return cls((wide / scale[:, None]).round().to(torch.int8), scale)
+        q, scale = absmax_quantize(weight)
+        return cls(q, scale[:, 0].contiguous())
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply ``x`` (N, K), contiguous; returns (N, M) in its dtype.
@@ -65,17 +67,10 @@ class Int4Matrix:
         Raises:
             ValueError: K is not a multiple of 32.
         """
-        M, K = weight.shape
-        if K % GROUP:
-            raise ValueError(f"a weight (M, K) in groups of {GROUP} needs K a multiple, got K {K}")
-        groups = weight.float().view(M, -1, GROUP)
-        minimum = groups.amin(2).half()
-        spread = groups.amax(2) - minimum.float()
-        scale = (spread / 15).clamp_min(1e-7).half()  # float16 has no smaller one than 6e-8
-        q = (groups - minimum.float()[..., None]) / scale.float()[..., None]
-        q = q.round().clamp(0, 15).to(torch.uint8)
+        quantised = GroupedInt4.of(weight, GROUP)
+        q = quantised.q.view(*quantised.scale.shape, GROUP)
         packed = q[..., : GROUP // 2] | q[..., GROUP // 2 :] << 4
-        return cls(packed.reshape(M, K // 2), scale, minimum)
+        return cls(packed.flatten(1), quantised.scale.half(), quantised.minimum.half())
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply ``x`` (N, K), contiguous; returns (N, M) in its dtype.

@@ -12,6 +12,7 @@ Merges = list[tuple[int, int, int]]
 
 
 def naive(words: Words, alphabet: int, size: int, least: int = 1) -> Merges:
+    """The definition: all pairs are counted anew for each merge."""
     texts = [list(text) for text, _ in words]
     merges: Merges = []
     while alphabet + len(merges) < size:
