@@ -44,7 +44,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor
 
 
 @pytest.fixture(scope="session", autouse=True)
-def private_home() -> Iterator[None]:
+def private_home() -> Iterator[Path]:
     models = home() / "models"
     models.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -56,8 +56,15 @@ def private_home() -> Iterator[None]:
         patch.setenv("GROUNDUP_HOME", str(folder / "home"))
         patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
         patch.delenv("GROUNDUP_WORKSPACE", raising=False)
-        yield
+        yield folder / "home"
         shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def no_workspace_is_left(private_home: Path) -> Iterator[None]:
+    """The workspace that a test made is not the one that the commands of the next would use."""
+    yield
+    (private_home / "workspace").unlink(missing_ok=True)
 
 
 @pytest.fixture

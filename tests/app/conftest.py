@@ -1,17 +1,39 @@
-"""Databases to test with: a file of SQLite, and PostgreSQL where Debian's is installed."""
+"""What a test has started; databases: a file of SQLite, and PostgreSQL where it is installed."""
 
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
 from groundup.app.store.store import Store
+
+
+@pytest.fixture
+def started() -> Callable[[str], list[psutil.Process]]:
+    """Lists the processes that run and that this test started, with this word in their command.
+
+    Those of an earlier test, or of a fixture that several share, are not among them, nor are the
+    children they start meanwhile.
+    """
+    before = set(psutil.Process().children())
+
+    def listed(word: str) -> list[psutil.Process]:
+        running = []
+        for child in set(psutil.Process().children()) - before:
+            with suppress(psutil.NoSuchProcess):  # a zombie counts as one
+                for process in (child, *child.children(recursive=True)):
+                    if word in " ".join(process.cmdline()):
+                        running.append(process)
+        return running
+
+    return listed
 
 
 @pytest.fixture(scope="session")

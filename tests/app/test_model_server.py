@@ -19,20 +19,15 @@ from groundup.errors import GroundupError
 LIMIT = 120.0  # seconds: machines may be busy
 
 
+Started = Callable[[str], list[psutil.Process]]
+
+
 @pytest.fixture
-async def servers(own_home: Path) -> AsyncIterator[ModelServers]:
+async def servers(own_home: Path, started: Started) -> AsyncIterator[ModelServers]:
     made = ModelServers(["--threads", "1"])
     yield made
     await made.close()
-    assert not children()
-
-
-def children() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "serve" in " ".join(child.cmdline())
-    ]
+    assert not started(" serve ")
 
 
 async def ask(endpoint: Endpoint, key: str | None = None) -> tuple[int, str]:
@@ -66,10 +61,12 @@ async def test_it_answers_to_its_key_alone(servers: ModelServers, tiny_model: st
     assert endpoint.parts == ()
 
 
-async def test_one_that_dies_is_started_again(servers: ModelServers, tiny_model: str) -> None:
+async def test_one_that_dies_is_started_again(
+    servers: ModelServers, tiny_model: str, started: Started
+) -> None:
     before = await servers.endpoint(tiny_model)
     expected = await ask(before)
-    (process,) = [child for child in children() if child.ppid() == os.getpid()]
+    (process,) = [child for child in started(" serve ") if child.ppid() == os.getpid()]
     process.kill()
     await until(lambda: servers.state(tiny_model) == "starting")
     assert "starts again" in servers.reason(tiny_model)
@@ -124,14 +121,16 @@ async def test_the_model_asked_longest_ago_makes_room(
     assert servers.state(forgetful_model) == "stopped"
 
 
-async def test_one_that_is_closed_while_it_starts(own_home: Path, tiny_model: str) -> None:
+async def test_one_that_is_closed_while_it_starts(
+    own_home: Path, tiny_model: str, started: Started
+) -> None:
     server = ModelServer(tiny_model)
     waiting = asyncio.create_task(server.endpoint())
-    await until(lambda: bool(children()))
+    await until(lambda: bool(started(" serve ")))
     await server.close()
     with pytest.raises(GroundupError, match="it was stopped"):
         await waiting
-    assert not children()
+    assert not started(" serve ")
 
 
 def test_it_ends_when_the_app_is_killed(tiny_model: str) -> None:

@@ -48,6 +48,7 @@ def test_the_whole_roadmap_is_read_back(at: time | None) -> None:
 
 
 @given(texts)
+@example("\n")  # at the end, too
 @example("a\\nb \\, c \\\\; d")  # what stands there, not what it would mean
 def test_any_text_survives_in_lines_of_at_most_75_octets(text: str) -> None:
     written = calendar([Session(MONDAY, Task("week-1-x", 1, "theory", text, 60), 60)], None, NOW)

@@ -74,7 +74,7 @@ def _hours(minutes: int) -> str:
 def _escaped(text: str) -> str:
     for character in ("\\", ";", ","):
         text = text.replace(character, "\\" + character)
-    return "\\n".join(text.splitlines())
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\\n")
 
 
 def _folded(line: str) -> str:
