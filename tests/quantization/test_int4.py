@@ -1,13 +1,16 @@
 """4-bit integers in groups, and the two ways to lose less by them."""
 
+import gguf
 import pytest
 import torch
+from gguf import GGMLQuantizationType
 
 from groundup.models.dequantize import Q4_1, dequantize_q4_1
 from groundup.quantization.awq import awq_scale
 from groundup.quantization.calibration import calibrated
 from groundup.quantization.gptq import gptq
 from groundup.quantization.grouped_int4 import GroupedInt4, grid, round_to_grid
+from groundup.quantization.int4_grids import symmetric_grid, zero_point_grid
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -134,3 +137,31 @@ def test_calibration_sees_what_the_layers_read() -> None:
     torch.testing.assert_close(torch.cat(seen["0"].rows), flat)
     assert seen["2"].count == 15
     assert seen["2"].hessian.shape == (6, 6)
+
+
+@pytest.mark.parametrize("group", [32, 64])
+def test_the_symmetric_grid_is_ggmls(group: int) -> None:
+    """Values equal those of the `gguf` package, which rounds and stores as GGML does."""
+    weight = normal(6, 4 * group)
+    quantised = GroupedInt4.of(weight, group, symmetric_grid)
+    assert torch.equal(quantised.minimum, -8 * quantised.scale)
+    if group == 32:
+        theirs = gguf.quants.quantize(weight.numpy(), GGMLQuantizationType.Q4_0)
+        expected = torch.from_numpy(gguf.quants.dequantize(theirs, GGMLQuantizationType.Q4_0))
+        step = quantised.scale.abs().repeat_interleave(32, 1)
+        differs = (quantised.dequantize() - expected).abs() > step / 1000
+        assert differs.float().mean() < 0.002  # a tie may fall to the other side
+    zeros = GroupedInt4.of(torch.zeros(2, group), group, symmetric_grid)
+    assert not zeros.dequantize().any()
+
+
+def test_the_zero_point_grid_has_zero_as_a_level() -> None:
+    weight = normal(6, 96)
+    weight[0] += 9  # a group far from zero is widened to it
+    quantised = GroupedInt4.of(weight, 32, zero_point_grid)
+    zero = -quantised.minimum / quantised.scale
+    assert torch.equal(zero, zero.round())
+    assert 0 <= zero.min() <= zero.max() <= 15
+    error = (quantised.dequantize() - weight).abs().view(6, 3, 32)
+    assert (error[1:] <= quantised.scale[1:, :, None] * 1.0001).all()  # zero moves by half a level
+    assert GroupedInt4.of(torch.zeros(1, 32), 32, zero_point_grid).dequantize().eq(0).all()

@@ -3,14 +3,16 @@
 import torch
 from torch import Tensor
 
-from groundup.quantization.grouped_int4 import GROUP, GroupedInt4
+from groundup.quantization.grouped_int4 import GROUP, Grid, GroupedInt4, grid
 
 __all__ = ["awq_scale"]
 
 STEPS = 20
 
 
-def awq_scale(inputs: Tensor, weights: list[Tensor], *, group: int = GROUP) -> Tensor:
+def awq_scale(
+    inputs: Tensor, weights: list[Tensor], *, group: int = GROUP, grid: Grid = grid
+) -> Tensor:
     """What to multiply the weights' columns with before they are rounded, and divide the inputs by.
 
     A weight's rounding error is multiplied by its input, and a few inputs are far larger than the
@@ -22,6 +24,7 @@ def awq_scale(inputs: Tensor, weights: list[Tensor], *, group: int = GROUP) -> T
         inputs: (N, K), rows of calibration text.
         weights: (M, K) each, all that read these inputs.
         group: columns that share a scale.
+        grid: chooses a group's levels.
 
     Returns:
         s (K,) float32, positive: 1 where nothing was better.
@@ -43,7 +46,7 @@ def awq_scale(inputs: Tensor, weights: list[Tensor], *, group: int = GROUP) -> T
         scale = scale / (scale.max() * scale.min()).sqrt()  # about 1, whatever the inputs' size
         error = 0.0
         for weight, expected in zip(weights, whole, strict=True):
-            rounded = GroupedInt4.of(weight.float() * scale, group).dequantize() / scale
+            rounded = GroupedInt4.of(weight.float() * scale, group, grid).dequantize() / scale
             error += (x @ rounded.T - expected).square().mean().item()
         if error < least:
             best, least = scale, error

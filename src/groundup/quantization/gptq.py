@@ -3,7 +3,14 @@
 import torch
 from torch import Tensor
 
-from groundup.quantization.grouped_int4 import GROUP, GroupedInt4, grid, grouped, round_to_grid
+from groundup.quantization.grouped_int4 import (
+    GROUP,
+    Grid,
+    GroupedInt4,
+    grid,
+    grouped,
+    round_to_grid,
+)
 
 __all__ = ["gptq"]
 
@@ -12,7 +19,12 @@ BLOCK = 128  # columns whose updates are put off to one product
 
 
 def gptq(
-    weight: Tensor, hessian: Tensor, *, group: int = GROUP, damping: float = DAMPING
+    weight: Tensor,
+    hessian: Tensor,
+    *,
+    group: int = GROUP,
+    damping: float = DAMPING,
+    grid: Grid = grid,
 ) -> GroupedInt4:
     """Quantise a weight so that its outputs change little, not each weight by itself.
 
@@ -31,6 +43,7 @@ def gptq(
         group: columns that share a scale.
         damping: share of the mean diagonal that is added to it: inputs that depend on each other
             have no inverse.
+        grid: chooses a group's levels.
 
     Returns:
         The quantised weight.

@@ -1,14 +1,32 @@
 """Integers of 4 bits with a scale and a minimum for each group of a row's weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["GroupedInt4", "grid", "round_to_grid"]
+__all__ = ["Grid", "GroupedInt4", "grid", "round_to_grid"]
 
 GROUP = 32  # weights that share a scale; GGML's, so that such a matrix can be kept as Q4_1
 LEVELS = 15  # the highest of 4 bits
+
+Grid = Callable[[Tensor], tuple[Tensor, Tensor]]  # groups (..., group) to scale and minimum (...)
+
+
+def grid(groups: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and minimum that spread 16 levels evenly from each group's lowest to its highest.
+
+    Args:
+        groups: (..., group) float32.
+
+    Returns:
+        scale, minimum: (...) float32, rounded to float16 as they are stored. The scale is positive.
+    """
+    minimum = groups.amin(-1).half().float()
+    spread = groups.amax(-1) - minimum
+    scale = (spread / LEVELS).clamp_min(1e-7).half().float()  # float16 has none below 6e-8
+    return scale, minimum
 
 
 @dataclass(frozen=True)
@@ -17,11 +35,13 @@ class GroupedInt4:
 
     q: Tensor  # (M, K) uint8
     scale: Tensor  # (M, K / group) float32, of values that float16 has
-    minimum: Tensor  # (M, K / group), likewise
+    minimum: Tensor  # (M, K / group) float32
 
     @classmethod
-    def of(cls, weight: Tensor, group: int = GROUP) -> "GroupedInt4":
+    def of(cls, weight: Tensor, group: int = GROUP, grid: Grid = grid) -> "GroupedInt4":
         """Round each weight to its group's nearest: what GPTQ and AWQ improve on.
+
+        ``grid`` chooses the levels; others than the default are in ``int4_grids``.
 
         Raises:
             ValueError: K is not a multiple of the group, or the weight holds NaN or infinity.
@@ -50,21 +70,6 @@ def grouped(weight: Tensor, group: int) -> Tensor:
     if not weight.isfinite().all():
         raise ValueError("cannot quantise NaN or infinity: look for the layer that made it")
     return weight.float().reshape(M, -1, group)
-
-
-def grid(groups: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and minimum that spread 16 levels evenly from each group's lowest to its highest.
-
-    Args:
-        groups: (..., group) float32.
-
-    Returns:
-        scale, minimum: (...) float32, rounded to float16 as they are stored. The scale is positive.
-    """
-    minimum = groups.amin(-1).half().float()
-    spread = groups.amax(-1) - minimum
-    scale = (spread / LEVELS).clamp_min(1e-7).half().float()  # float16 has none below 6e-8
-    return scale, minimum
 
 
 def round_to_grid(x: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
