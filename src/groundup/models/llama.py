@@ -192,19 +192,26 @@ class Llama(nn.Module):
         return self.embed_tokens.weight.device
 
     def hidden(
-        self, ids: Tensor, cache: Cache | None = None, *, outputs: int | None = None
+        self,
+        ids: Tensor,
+        cache: Cache | None = None,
+        *,
+        outputs: int | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
         """The last layer's normalised output for token ids (B, T); returns (B, outputs, dim).
 
         With a cache, the ids continue the positions that it holds, and it takes up theirs. Only the
         last ``outputs`` positions are returned, or all T for None: where one is wanted, as before
-        the next token, the last layer has little to compute.
+        the next token, the last layer has little to compute. ``positions`` (T,) are the ids' own
+        where they do not simply follow one another: in rows of several texts, each from 0.
         """
         start = 0 if cache is None else cache.length
         T = ids.shape[1]
         outputs = T if outputs is None else outputs
         assert isinstance(self.frequencies, Tensor)
-        positions = torch.arange(start, start + T, device=ids.device)
+        if positions is None:
+            positions = torch.arange(start, start + T, device=ids.device)
         cos, sin = rotary_table(positions, self.frequencies.float())
         x = self.embed_tokens(ids).to(self.dtype)
         for layer, block in enumerate(self.layers, start=1):

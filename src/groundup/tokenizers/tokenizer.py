@@ -165,6 +165,42 @@ class Tokenizer:
         variables are data and become plain text. Arguments: as of ``ChatTemplate.render``.
         Raises: GroundupError if the model has no template or the template fails.
         """
+        template, messages, variables, restore = self._shielded(messages, variables)
+        text = template.render(messages, add_generation_prompt, **variables)
+        ids: list[int] = self._encode(text, True, restore)[0].tolist()
+        return ids
+
+    def encode_answer(
+        self, messages: Sequence[Mapping[str, Any]], **variables: Any
+    ) -> tuple[list[int], list[int]]:
+        """The ids of a conversation whose last message is an answer, in two parts.
+
+        The first is what ``encode_chat`` gives for the messages before the answer; the second is
+        what the template writes behind that: the answer, and the end of its turn.
+        Raises: GroundupError as ``encode_chat``, and if the template writes the prompt of an answer
+        otherwise than the beginning of the answered conversation.
+        """
+        template, messages, variables, restore = self._shielded(messages, variables)
+        begun = template.render(messages[:-1], True, **variables)
+        whole = template.render(messages, False, **variables)
+        if not whole.startswith(begun):
+            place = next((i for i, (a, b) in enumerate(zip(begun, whole, strict=False)) if a != b),
+                         min(len(begun), len(whole)))  # fmt: skip
+            raise GroundupError(
+                "the model's chat template does not write an answer behind its prompt: where the "
+                f"prompt has {begun[place : place + 40]!r}, the answered conversation has "
+                f"{whole[place : place + 40]!r}; where the answer begins is then unknown: give "
+                "another template"
+            )
+        prompt, answer = (
+            self._encode(text, True, restore)[0].tolist() for text in (begun, whole[len(begun) :])
+        )
+        return prompt, answer
+
+    def _shielded(
+        self, messages: Sequence[Mapping[str, Any]], variables: dict[str, Any]
+    ) -> tuple[ChatTemplate, Sequence[Mapping[str, Any]], dict[str, Any], dict[int, str]]:
+        """The template, what it may be given, and what restores the text of what it renders."""
         if self.chat_template is None:
             raise GroundupError(
                 "the model has no chat template, expected one in its files; use a chat model, or "
@@ -173,9 +209,7 @@ class Tokenizer:
         (messages, variables), restore = shield(
             (messages, variables), self._control_tokens, self.chat_template.source
         )
-        text = self.chat_template.render(messages, add_generation_prompt, **variables)
-        ids: list[int] = self._encode(text, True, restore)[0].tolist()
-        return ids
+        return self.chat_template, messages, variables, restore
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
         """The text of ids. Bytes that are not UTF-8 become U+FFFD; ids without a token, nothing."""

@@ -14,7 +14,7 @@ from groundup.training.gradient_accumulation import IGNORED
 from groundup.training.packing import pack
 from groundup.training.token_shards import TokenShards
 
-__all__ = ["PackedRows", "Rows", "StreamRows"]
+__all__ = ["PackedRows", "Rows", "StreamRows", "in_shuffled_order"]
 
 
 class Rows(Protocol):
@@ -61,7 +61,7 @@ class StreamRows:
 
     def starts(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in the stream each sample begins."""
-        starts = self.context * _in_shuffled_order(samples, self.rows, self.seed)
+        starts = self.context * in_shuffled_order(samples, self.rows, self.seed)
         epochs = samples // self.rows
         for epoch in np.unique(epochs):
             move = shuffled(np.zeros(1, np.int64), self.context, self.seed + int(epoch))
@@ -96,11 +96,12 @@ class PackedRows:
 
     def take(self, samples: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """As `Rows.take`."""
-        places = _in_shuffled_order(samples, len(self), self.seed)
+        places = in_shuffled_order(samples, len(self), self.seed)
         return self.ids[places], self.targets[places]
 
 
-def _in_shuffled_order(samples: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+def in_shuffled_order(samples: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
+    """The row of each sample, counted over epochs of ``size`` rows, each in an order of its own."""
     epochs, places = np.divmod(samples, size)
     for epoch in np.unique(epochs):
         places[epochs == epoch] = shuffled(places[epochs == epoch], size, seed + int(epoch))

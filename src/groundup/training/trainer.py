@@ -28,7 +28,22 @@ from groundup.training.sharded import part_like, whole
 from groundup.training.world import World
 from groundup.training.wsd_schedule import wsd_schedule
 
-__all__ = ["Interrupted", "Plan", "evaluate", "train"]
+__all__ = ["Interrupted", "LossSum", "Plan", "evaluate", "loss_sum", "train"]
+
+# Of a model, inputs, targets, and whether products are in bfloat16: the sum of all targets' losses.
+LossSum = Callable[[nn.Module, Tensor, Tensor, bool], Tensor]
+
+
+def loss_sum(model: nn.Module, ids: Tensor, targets: Tensor, bfloat16: bool) -> Tensor:
+    """The sum of the cross-entropies of all targets that are not `IGNORED`, in nats.
+
+    ``ids`` and ``targets`` (B, T), int64.
+    """
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=bfloat16):
+        logits = model(ids)  # (B, T, vocabulary)
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
 
 
 @dataclass(frozen=True)
@@ -80,10 +95,13 @@ def train(
     *,
     validation: Rows | None = None,
     world: World | None = None,
+    loss: LossSum = loss_sum,
     report: Callable[[Mapping[str, float]], None] = lambda line: None,
     sample: Callable[[], None] = lambda: None,
 ) -> None:
     """Train a model in place, from the newest checkpoint in ``folder`` where there is one.
+
+    Parameters that require no gradient stay as they are, and are in no checkpoint.
 
     Args:
         model: token ids (B, T) to logits (B, T, vocabulary); on the world's device, equal in all
@@ -93,6 +111,7 @@ def train(
         folder: holds the checkpoints and the log.
         validation: what it is evaluated on.
         world: the processes; None is this one alone.
+        loss: what is made small, and what the model is evaluated by.
         report: is told each line of the log, in process 0.
         sample: is called after each evaluation, in process 0; not where the model is sharded.
 
@@ -108,7 +127,7 @@ def train(
             f"a batch of {plan.batch} rows cannot be shared by {world.size} processes in "
             f"micro-batches of {plan.micro_batch}: make it a multiple of their product"
         )
-    run = _Run(model, rows, plan, folder, world)
+    run = _Run(model, rows, plan, folder, world, loss)
     with world.first_alone():
         pass  # nobody writes before all have read
     log_file = RunLog(folder, run.step) if world.rank == 0 else nullcontext()
@@ -133,9 +152,16 @@ class _Run:
     """The state of a training between two steps."""
 
     def __init__(
-        self, model: nn.Module, rows: Rows, plan: Plan, folder: Path, world: World
+        self,
+        model: nn.Module,
+        rows: Rows,
+        plan: Plan,
+        folder: Path,
+        world: World,
+        loss: LossSum,
     ) -> None:
         self.plan, self.folder, self.world, self.rows = plan, folder, world, rows
+        self.loss = loss
         self.step = self.tokens = 0
         self.stopping = False
         self.model = model
@@ -144,9 +170,11 @@ class _Run:
             for block in blocks_of(model):
                 block.compile()
         self.called = world.share(model)
+        # Learned, not merely there: an adapter's base is frozen.
+        self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         matrices = hidden_matrices(model) if plan.matrix_learning_rate else []
         ids = {id(p) for p in matrices}
-        others = [p for p in model.parameters() if id(p) not in ids]
+        others = [p for p in self.parameters.values() if id(p) not in ids]
         adamw = AdamW(others, learning_rate=0.0, weight_decay=plan.weight_decay)
         self.optimizers: dict[str, AdamW | Muon] = {"adamw": adamw}
         if matrices:
@@ -205,7 +233,7 @@ class _Run:
         }
 
     def _loss_sum(self, ids: Tensor, targets: Tensor) -> Tensor:
-        return loss_sum(self.called, ids, targets, self.plan.bfloat16)
+        return self.loss(self.called, ids, targets, self.plan.bfloat16)
 
     def _not_finite(self, loss: float, norm: float) -> None:
         first = self.step * self.plan.batch
@@ -221,7 +249,7 @@ class _Run:
     def evaluate(self, rows: Rows) -> float:
         """The mean loss over the plan's number of rows."""
         with _eager(self.plan.compile):
-            return evaluate(self.called, rows, self.plan, self.world)
+            return evaluate(self.called, rows, self.plan, self.world, self.loss)
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -230,7 +258,7 @@ class _Run:
             for name, optimizer in self.optimizers.items()
             for key, tensor in optimizer.state().items()
         }
-        weights = {name: whole(p) for name, p in self.model.named_parameters()}
+        weights = {name: whole(p) for name, p in self.parameters.items()}
         state = {"plan": asdict(self.plan), "tokens": self.tokens}
         with self.world.first_alone() as first:
             if first:
@@ -246,9 +274,8 @@ class _Run:
             was = ", ".join(f"{n} {state['plan'].get(n)} (now {wanted[n]})" for n in other)
             raise GroundupError(f"{self.folder} holds a training of another plan: {was}; go on "
                                 "with that one, or name another --out")  # fmt: skip
-        parameters = dict(self.model.named_parameters())
         pairs: list[tuple[Tensor | None, Tensor]] = [
-            (tensors["model"].pop(name, None), p) for name, p in parameters.items()
+            (tensors["model"].pop(name, None), p) for name, p in self.parameters.items()
         ]
         for name, optimizer in self.optimizers.items():
             for key, tensor in optimizer.state().items():
@@ -265,20 +292,10 @@ class _Run:
         adamw.steps = self.step
 
 
-def loss_sum(model: nn.Module, ids: Tensor, targets: Tensor, bfloat16: bool) -> Tensor:
-    """The sum of the cross-entropies of all targets that are not `IGNORED`, in nats.
-
-    ``ids`` and ``targets`` (B, T), int64.
-    """
-    with torch.autocast(ids.device.type, torch.bfloat16, enabled=bfloat16):
-        logits = model(ids)  # (B, T, vocabulary)
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-
-
 @torch.no_grad()
-def evaluate(model: nn.Module, rows: Rows, plan: Plan, world: World) -> float:
+def evaluate(
+    model: nn.Module, rows: Rows, plan: Plan, world: World, loss: LossSum = loss_sum
+) -> float:
     """The mean loss, in nats a token, over the first ``plan.evaluation_rows`` rows, or all."""
     model.eval()
     sums = torch.zeros(2, dtype=torch.float64, device=world.device)
@@ -291,10 +308,10 @@ def evaluate(model: nn.Module, rows: Rows, plan: Plan, world: World) -> float:
         first = start + world.rank * size
         ids, targets = rows.take(np.arange(first, first + size))
         ids, targets = ids.to(world.device), targets.to(world.device)
-        loss = loss_sum(model, ids, targets, plan.bfloat16)
-        sums += torch.stack((loss.double(), (targets != IGNORED).sum().double()))
-    total, tokens = world.sum(sums).tolist()
-    return float(total / tokens)
+        total = loss(model, ids, targets, plan.bfloat16)
+        sums += torch.stack((total.double(), (targets != IGNORED).sum().double()))
+    nats, tokens = world.sum(sums).tolist()
+    return float(nats / tokens)
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Tuning a trained model: data, adapters, and the losses that it is tuned by."""
