@@ -11,13 +11,14 @@ SMALLEST = 1e-30  # a scale; rows of zeros have one too
 def absmax_quantize(x: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest ``q * scale`` to each row of ``x``, with q whole and of -127 to 127.
 
-    No value is clipped, and zero stays zero: the range is symmetric.
+    A row's scale is its largest magnitude divided by 127, and `SMALLEST` for a row of zeros. No
+    value is clipped, and zero stays zero: the range is symmetric, and -128 is not used.
 
     Args:
-        x: (..., C), float.
+        x: (..., C), float. What is narrower than float32 is widened first.
 
     Returns:
-        q (..., C) int8, and scale (..., 1) float32.
+        q (..., C) int8, and scale (..., 1) float32. ``q * scale`` is off by half a scale at most.
 
     Raises:
         ValueError: x holds NaN or infinity.

@@ -12,7 +12,7 @@ from groundup.quantization.grouped_int4 import (
     round_to_grid,
 )
 
-__all__ = ["gptq"]
+__all__ = ["gptq", "inverse_factor"]
 
 DAMPING = 0.01  # of the Hessian's mean diagonal, added to it
 BLOCK = 128  # columns whose updates are put off to one product
@@ -82,7 +82,19 @@ def gptq(
 
 
 def inverse_factor(hessian: Tensor, unused: Tensor, damping: float) -> Tensor:
-    """U (K, K), upper triangular, with ``U.T @ U`` the inverse of the damped Hessian."""
+    """U (K, K), upper triangular, with ``U.T @ U`` the inverse of the damped Hessian.
+
+    Args:
+        hessian: (K, K).
+        unused: (K,) bool, where its diagonal is zero; there it becomes one.
+        damping: share of the mean diagonal that is then added to it.
+
+    Returns:
+        float32, computed in float64.
+
+    Raises:
+        ValueError: as `gptq`, where there is no such U.
+    """
     h = hessian.double().clone()
     h.diagonal()[unused] = 1
     h.diagonal().add_(damping * h.diagonal().mean())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Grid", "GroupedInt4", "grid", "round_to_grid"]
+__all__ = ["Grid", "GroupedInt4", "grid", "grouped", "round_to_grid"]
 
 GROUP = 32  # weights that share a scale; GGML's, so that such a matrix can be kept as Q4_1
 LEVELS = 15  # the highest of 4 bits
@@ -16,6 +16,9 @@ Grid = Callable[[Tensor], tuple[Tensor, Tensor]]  # groups (..., group) to scale
 
 def grid(groups: Tensor) -> tuple[Tensor, Tensor]:
     """Scale and minimum that spread 16 levels evenly from each group's lowest to its highest.
+
+    The minimum is the group's lowest number as float16 has it. The scale is a fifteenth of the way
+    from there to the highest, again as float16 has it: what is stored is also what is rounded to.
 
     Args:
         groups: (..., group) float32.
@@ -63,7 +66,11 @@ class GroupedInt4:
 
 
 def grouped(weight: Tensor, group: int) -> Tensor:
-    """A weight (M, K) as (M, K / group, group), float32. Raises ValueError as `GroupedInt4.of`."""
+    """A weight (M, K) as (M, K / group, group), float32.
+
+    Raises:
+        ValueError: as `GroupedInt4.of`.
+    """
     M, K = weight.shape
     if group <= 0 or K % group:
         raise ValueError(f"a weight (M, K) in groups of {group} needs K a multiple, got K {K}")
@@ -73,5 +80,12 @@ def grouped(weight: Tensor, group: int) -> Tensor:
 
 
 def round_to_grid(x: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
-    """The nearest level of each number, of 0 to 15, uint8."""
+    """The nearest level of each number: the q of 0 to 15 whose ``q * scale + minimum`` is nearest.
+
+    Args:
+        x: float32; scale and minimum broadcast against it.
+
+    Returns:
+        Of the shape of x, uint8. What lies outside the levels gets the first or the last.
+    """
     return ((x - minimum) / scale).round().clamp(0, LEVELS).to(torch.uint8)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from groundup.quantization.absmax import absmax_quantize
 
-__all__ = ["LlmInt8Matrix"]
+__all__ = ["LlmInt8Matrix", "integer_product"]
 
 OUTLIER = 6.0  # magnitude of an input from which on its column is multiplied in floats
 
@@ -20,6 +20,10 @@ class LlmInt8Matrix:
     times the others'. One such value in a row makes the row's scale so coarse that all others round
     to nothing. Those columns (a thousandth of all) are multiplied as floats; the rest as integers,
     whose products are exact: only the rounding of both factors is lost.
+
+    The weight is kept as `absmax_quantize` gives it, also for the columns that are multiplied as
+    floats. Which columns those are, each call sees from its inputs: all that hold a magnitude of
+    the threshold or more, in any row. The others' rows are quantised with zeros in their place.
 
     Source: Dettmers et al. 2022, "LLM.int8()", section 3.2, equation 8.
     """
@@ -58,7 +62,10 @@ class LlmInt8Matrix:
 
 
 def integer_product(x: Tensor, weight: Tensor) -> Tensor:
-    """``x @ weight.T`` of int8 (N, K) and (M, K), summed exactly in int32 (N, M)."""
+    """``x @ weight.T`` of int8 (N, K) and (M, K), summed exactly in int32 (N, M).
+
+    ``torch._int_mm`` multiplies int8 matrices; on a GPU it wants more than 16 rows.
+    """
     if x.shape[0] > 16 or x.device.type == "cpu":  # a GPU wants more than 16 rows
         return torch._int_mm(x, weight.T)
     return torch._int_mm(torch.cat([x, x.new_zeros(17 - len(x), x.shape[1])]), weight.T)[: len(x)]

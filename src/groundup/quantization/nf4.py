@@ -8,7 +8,7 @@ from torch import Tensor
 
 from groundup.quantization.dynamic_code import dynamic_code
 
-__all__ = ["Nf4", "QuantizedScales", "nf4_code"]
+__all__ = ["Nf4", "QuantizedScales", "looked_up", "nearest", "nf4_code"]
 
 BLOCK = 64  # weights that share a scale
 SCALE_BLOCK = 256  # scales that share one of their own
@@ -22,7 +22,10 @@ def nf4_code() -> Tensor:
 
     Weights are nearly normally distributed. Numbers at evenly spaced quantiles of the normal
     distribution are each chosen about equally often, so that none of the 4 bits is wasted. Eight
-    are spaced over the positive half and seven over the negative one, so that one is zero itself.
+    are spaced over the positive half and seven over the negative one, so that one is zero itself:
+    the normal distribution's quantiles at eight of nine evenly spaced probabilities from `OFFSET`
+    to 0.5, without 0.5; the same with seven of eight, negated; and zero. All are divided by the
+    largest.
 
     Source: Dettmers et al. 2023, "QLoRA", section 3 (4-bit NormalFloat) and appendix E.
     """
@@ -50,7 +53,7 @@ class QuantizedScales:
 
     @classmethod
     def of(cls, scales: Tensor) -> "QuantizedScales":
-        """Quantise scales (n,) float32."""
+        """Quantise scales (n,) float32: their mean is taken off, then `nearest` by 256 of them."""
         mean = scales.mean()
         q, scale = nearest(scales - mean, dynamic_code(), SCALE_BLOCK)
         return cls(q, scale, mean)
@@ -72,6 +75,9 @@ class Nf4:
     @classmethod
     def of(cls, x: Tensor, *, double: bool = True) -> "Nf4":
         """Quantise a tensor; ``double`` quantises its scales as well.
+
+        Its numbers are taken in their order, 64 to a scale, in float32. Where they are odd in
+        number, the last byte's low half is `ZERO`.
 
         Raises:
             ValueError: it is empty, or holds NaN or infinity.
@@ -96,7 +102,7 @@ class Nf4:
 
     @property
     def bits(self) -> float:
-        """Stored bits for each weight."""
+        """Stored bits for each weight, all that has to be kept counted."""
         tensors = [self.packed]
         if isinstance(self.scales, QuantizedScales):
             tensors += [self.scales.q, self.scales.scale, self.scales.mean]
@@ -114,7 +120,8 @@ def nearest(x: Tensor, code: Tensor, block: int) -> tuple[Tensor, Tensor]:
         block: numbers that share a scale; the last block may have fewer.
 
     Returns:
-        Indices (n,) uint8, and scales (ceil(n / block),) float32.
+        Indices (n,) uint8, and scales (ceil(n / block),) float32: zero for a block of zeros, whose
+        indices are those of the code's number nearest to zero.
     """
     n = len(x)
     blocks = torch.nn.functional.pad(x, (0, -n % block)).view(-1, block)
@@ -127,5 +134,5 @@ def nearest(x: Tensor, code: Tensor, block: int) -> tuple[Tensor, Tensor]:
 
 
 def looked_up(q: Tensor, code: Tensor, scale: Tensor, block: int) -> Tensor:
-    """What `nearest` took apart, (n,) float32."""
+    """What `nearest` took apart, (n,) float32: each code's number times its block's scale."""
     return code[q.long()] * scale.repeat_interleave(block)[: len(q)]

@@ -141,8 +141,11 @@ def _compare_signature(name: str, actual: Callable[..., Any], expected: Function
 
 
 def _parameters(signature: inspect.Signature) -> list[tuple[str, Any, str]]:
-    # By their text, because a default may be of a class that both files define.
-    return [(p.name, p.kind, repr(p.default)) for p in signature.parameters.values()]
+    # By their text, because a default may be of a class, or a function, that both files define.
+    return [
+        (p.name, p.kind, getattr(p.default, "__qualname__", repr(p.default)))
+        for p in signature.parameters.values()
+    ]
 
 
 def _plain(signature: inspect.Signature) -> str:

@@ -414,6 +414,32 @@ PARTS: dict[str, Part] = {
                 {"linalg_svd", "_linalg_svd", "linalg_qr", "linalg_eigh", "_linalg_eigh"}
             ),
         ),
+        Part(
+            "int8",
+            "groundup.quantization.absmax",
+            minutes=30,
+            summary="8-bit integers with one scale for each row",
+        ),
+        Part(
+            "dynamic-code",
+            "groundup.quantization.dynamic_code",
+            minutes=30,
+            summary="An 8-bit code that is fine near zero and coarse near one",
+        ),
+        Part(
+            "group-quantization",
+            "groundup.quantization.grouped_int4",
+            minutes=60,
+            summary="4-bit weights with a scale and a minimum for each small group",
+            needs=("int8",),
+        ),
+        Part(
+            "nf4",
+            "groundup.quantization.nf4",
+            minutes=90,
+            summary="Sixteen levels at quantiles of the normal distribution, and scales in 8 bits",
+            needs=("dynamic-code",),
+        ),
     )
 }
 
