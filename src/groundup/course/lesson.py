@@ -14,8 +14,8 @@ SYMBOLS = {
     ",": "", "%": "%", "Phi": "Φ", "alpha": "α", "approx": "≈", "beta": "β", "cdot": "·",
     "cos": "cos", "exp": "exp", "propto": "∝", "psi": "ψ",
     "dots": "…", "epsilon": "ε", "infty": "∞", "lambda": "λ", "lceil": "⌈", "leq": "≤",
-    "log": "log", "max": "max", "min": "min", "pi": "π", "pm": "±", "rceil": "⌉", "sigma": "σ", "sum": "Σ",
-    "theta": "θ", "times": "×", "top": "T",
+    "log": "log", "max": "max", "min": "min", "pi": "π", "pm": "±", "rceil": "⌉",
+    "sigma": "σ", "sum": "Σ", "theta": "θ", "times": "×", "top": "T",
 }  # fmt: skip
 RAISED = str.maketrans("0123456789+-inT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁱⁿᵀ")
 LOWERED = str.maketrans("0123456789+-aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
