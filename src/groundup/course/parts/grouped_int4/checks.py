@@ -89,6 +89,17 @@ def check_of(part: ModuleType) -> None:
                      f"that {what} each weight is half a step away at most")  # fmt: skip
 
 
+def check_other_grid(part: ModuleType) -> None:
+    """of: another choice of levels is taken as it is, also with a scale below zero"""
+    weight = torch.randn(2, 64)
+    levels = (torch.full((2, 4), -0.25), torch.full((2, 4), 2.0))
+    values = np.float64(2.0) - 0.25 * np.arange(16)
+    nearest = abs(weight.double().numpy()[..., None] - values).argmin(-1)
+    expected = torch.from_numpy(values[nearest]).float()
+    made = part.GroupedInt4.of(weight, 16, lambda groups: levels)
+    assert_close(made.dequantize(), expected, rtol=1e-6, atol=1e-6, what="the matrix")
+
+
 def check_default_group(part: ModuleType) -> None:
     """of: 32 weights share a scale where nothing else is said; the weight may be bfloat16"""
     made = part.GroupedInt4.of(uneven(4, 128).bfloat16())

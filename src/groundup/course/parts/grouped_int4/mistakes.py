@@ -27,4 +27,5 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a rest that fits no group": ("if group <= 0 or K % group:", "if group <= 0:"),
     "a group of zero": ("if group <= 0 or K", "if K"),
     "NaN is let through": ("if not weight.isfinite().all():", "if False:"),
+    "always its own grid": ("minimum = grid(groups)", 'minimum = globals()["grid"](groups)'),
 }
