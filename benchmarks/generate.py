@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from groundup.engine.generate import generate
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf
 from groundup.models.llama import Llama

@@ -97,3 +97,15 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
     heavy, count = rest.rsplit(" ", 1)
     assert (label, heavy) == ("HEAVY", "[]")
     assert int(count) < 500
+
+
+def test_a_server_answers_without_torch() -> None:
+    """Only its engines compute: each of its own processes is spared torch's memory and time."""
+    program = (
+        "import sys, groundup.serving.app, groundup.serving.server, groundup.serving.replicas\n"
+        "print('torch' in sys.modules)\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert out == "False\n"

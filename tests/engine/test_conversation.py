@@ -7,7 +7,7 @@ import torch
 
 from groundup.engine.conversation import Conversation
 from groundup.engine.generate import generate_uncached
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.tokenizers.streaming import StreamDecoder

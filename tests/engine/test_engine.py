@@ -13,7 +13,7 @@ from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.plain_llama import PlainLlama
 from groundup.engine.request import Constraint, Request
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.engine.scheduler import Chunk
 from groundup.engine.sequence import Sequence
 from groundup.errors import GroundupError

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from groundup.engine.fused_sampling import sample
-from groundup.engine.sampler import Sampler, SamplingParams
+from groundup.engine.sampler import Sampler
+from groundup.engine.sampling_params import SamplingParams
 
 
 def scores_of(kind: str, generator: torch.Generator) -> torch.Tensor:

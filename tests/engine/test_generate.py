@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundup.engine.generate import PREFILL_CHUNK, generate, generate_uncached, new_cache
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf

@@ -22,7 +22,7 @@ from groundup.engine.generate import generate
 from groundup.engine.lora_adapter import load_lora_adapter
 from groundup.engine.packed_matrix import Rows
 from groundup.engine.request import Request
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.engine.segmented_lora import PRODUCTS, SegmentedLora
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from groundup.engine.penalties import presence_frequency_penalty
-from groundup.engine.sampler import Sampler, SamplingParams
+from groundup.engine.sampler import Sampler
 from groundup.engine.sampling import draw, min_p, repetition_penalty, top_k, top_p
+from groundup.engine.sampling_params import SamplingParams
 
 Array = NDArray[np.float64]
 NOTHING_SEEN = torch.empty(0, dtype=torch.int64)

@@ -11,7 +11,8 @@ import torch
 from groundup.engine.engine import Engine
 from groundup.engine.generate import generate
 from groundup.engine.request import Constraint, Request, Token
-from groundup.engine.sampler import Sampler, SamplingParams
+from groundup.engine.sampler import Sampler
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.load import load_model

@@ -14,7 +14,7 @@ from groundup.engine.cuda_llama import CudaLlama
 from groundup.engine.engine import Engine
 from groundup.engine.generate import generate
 from groundup.engine.request import Request
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.engine.scheduler import Chunk, Scheduler
 from groundup.engine.sequence import Sequence
 from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix

@@ -11,7 +11,7 @@ from transformers import GPT2Config as TheirConfig
 from transformers import GPT2LMHeadModel
 
 from groundup.engine.generate import generate, generate_uncached, new_cache
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.attention import attention
 from groundup.models.fused_attention import fused_attention

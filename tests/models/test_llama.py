@@ -23,7 +23,7 @@ from transformers import (
 from groundup.engine.engine import Engine
 from groundup.engine.generate import generate, new_cache
 from groundup.engine.request import Request
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.fetch import fetch
 from groundup.models.gguf import read_gguf

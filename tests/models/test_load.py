@@ -15,13 +15,13 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from groundup.engine.conversation import Conversation
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
-from groundup.models import load
 from groundup.models.fetch import DEFAULT_MODEL, PACKAGED_MODELS, fetch
 from groundup.models.gpt2 import GPT2, GPT2Config
 from groundup.models.gpt2_hugging_face import gpt2_to_hugging_face
-from groundup.models.load import load_language_model, load_model, locate
+from groundup.models.load import load_language_model, load_model
+from groundup.models.locate import locate
 from tokenizers import Tokenizer
 
 CONFIG = {
@@ -83,7 +83,7 @@ def test_two_names_are_a_hub_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         asked.append(name)
         return tmp_path
 
-    monkeypatch.setattr(load, "fetch_from_hub", hub)
+    monkeypatch.setattr("groundup.models.locate.fetch_from_hub", hub)
     assert locate("org/model") == tmp_path
     assert asked == ["org/model"]
 

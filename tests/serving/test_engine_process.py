@@ -23,7 +23,7 @@ from groundup.engine.block_allocator import BlockAllocator
 from groundup.engine.engine import Engine
 from groundup.engine.generate import generate
 from groundup.engine.request import Constraint, EngineStats, Request, Token
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.engine.speculation import Speculation
 from groundup.engine.step_log import EngineView, SequenceRead, SequenceView, StepView
 from groundup.errors import GroundupError

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from groundup.engine.generate import generate
 from groundup.engine.request import Request, Token
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.load import LoadedModel, load_model
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from groundup.cli.train import train_app
 from groundup.cli.train_talker import PACKAGED
 from groundup.engine.conversation import Conversation
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.load import load_language_model
 from groundup.training.conversations import (

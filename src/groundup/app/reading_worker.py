@@ -21,7 +21,8 @@ from groundup.app.reading_order import AttentionMap, Failed, Reading, ReadingOrd
 from groundup.app.token_chance import TokenChance
 from groundup.errors import GroundupError
 from groundup.models.attention_maps import read_with_attention
-from groundup.models.load import LoadedModel, load_model, locate
+from groundup.models.load import LoadedModel, load_model
+from groundup.models.locate import locate
 from groundup.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["main", "read"]

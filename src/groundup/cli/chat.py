@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from groundup.course.swap import Swaps
     from groundup.engine.conversation import Conversation
-    from groundup.engine.sampler import SamplingParams
+    from groundup.engine.sampling_params import SamplingParams
 
 __all__ = ["chat"]
 
@@ -87,8 +87,9 @@ def chat(
             import torch
 
             from groundup.engine.conversation import Conversation
-            from groundup.engine.sampler import SamplingParams
-            from groundup.models.load import load_language_model, locate
+            from groundup.engine.sampling_params import SamplingParams
+            from groundup.models.load import load_language_model
+            from groundup.models.locate import locate
 
         try:
             params = SamplingParams(temperature, top_k, top_p, min_p, repetition_penalty, seed)

@@ -200,7 +200,7 @@ def load(name: str) -> "Tokenizer":
     path = Path(name).expanduser()
     if path.suffix == ".json" or path.is_dir():
         return tokenizer_from_path(path)
-    from groundup.models.load import load_tokenizer
+    from groundup.models.load_tokenizer import load_tokenizer
 
     return load_tokenizer(name)
 

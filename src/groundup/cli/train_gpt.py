@@ -71,7 +71,7 @@ def gpt(
 
     from groundup.cli.training_display import preparation_bar
     from groundup.models.gpt2 import GPT2Config
-    from groundup.models.load import load_tokenizer
+    from groundup.models.load_tokenizer import load_tokenizer
     from groundup.training.model_size import model_size
     from groundup.training.preparation import prepare
     from groundup.training.rows import StreamRows
@@ -193,11 +193,11 @@ def train_and_save(
 
     from groundup.cli.training_display import TrainingDisplay
     from groundup.engine.generate import generate
-    from groundup.engine.sampler import SamplingParams
+    from groundup.engine.sampling_params import SamplingParams
     from groundup.models import attention, fused_attention
     from groundup.models.gpt2 import GPT2
     from groundup.models.gpt2_hugging_face import gpt2_from_hugging_face, gpt2_to_hugging_face
-    from groundup.models.load import load_tokenizer
+    from groundup.models.load_tokenizer import load_tokenizer
     from groundup.training.checkpoint import latest_checkpoint, read_checkpoint
     from groundup.training.loss_curve import save_plot
     from groundup.training.run_log import read_log

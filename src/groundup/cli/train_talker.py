@@ -54,7 +54,7 @@ def talker(
     from groundup.cli.train_gpt import plan_for, processors, put_parts_in_place, train_and_save
     from groundup.cli.training_display import preparation_bar
     from groundup.models.gpt2 import GPT2Config
-    from groundup.models.load import load_tokenizer
+    from groundup.models.load_tokenizer import load_tokenizer
     from groundup.training.conversations import conversations
     from groundup.training.corpus import find_documents
     from groundup.training.model_size import model_size

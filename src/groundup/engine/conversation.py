@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from groundup.engine.generate import generate, new_cache
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.language_model import LanguageModel
 from groundup.tokenizers.tokenizer import Tokenizer

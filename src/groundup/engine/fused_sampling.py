@@ -16,7 +16,7 @@ from groundup.engine.cpu_kernels import (
     largest_magnitude,
     ordered,
 )
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 
 __all__ = ["sample"]
 

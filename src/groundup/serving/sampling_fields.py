@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.serving.api_error import ApiError
 from groundup.tokenizers.tokenizer import Tokenizer
 
