@@ -11,8 +11,8 @@ from groundup.course.parts.table import Part
 __all__ = ["lesson", "spelled_out"]
 
 SYMBOLS = {
-    ",": "", "%": "%", "Phi": "Φ", "alpha": "α", "approx": "≈", "beta": "β", "cdot": "·",
-    "cos": "cos", "exp": "exp", "propto": "∝", "psi": "ψ",
+    ",": "", "%": "%", "Delta": "Δ", "Phi": "Φ", "alpha": "α", "approx": "≈", "beta": "β",
+    "cdot": "·", "cos": "cos", "exp": "exp", "propto": "∝", "psi": "ψ",
     "dots": "…", "epsilon": "ε", "infty": "∞", "lambda": "λ", "lceil": "⌈", "leq": "≤",
     "log": "log", "max": "max", "min": "min", "pi": "π", "pm": "±", "rceil": "⌉",
     "sigma": "σ", "sum": "Σ", "theta": "θ", "times": "×", "top": "T",

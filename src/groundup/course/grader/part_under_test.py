@@ -175,6 +175,9 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         named = dict(zip(names, args, strict=False)) | kwargs
+        for name, value in list(named.items()):
+            if isinstance(value, list) and any(_values(item) is not None for item in value):
+                named |= {f"{name}[{i}]": item for i, item in enumerate(named.pop(name))}
         tensors = {
             name: held for name, value in named.items() if (held := _values(value)) is not None
         }

@@ -440,6 +440,34 @@ PARTS: dict[str, Part] = {
             summary="Sixteen levels at quantiles of the normal distribution, and scales in 8 bits",
             needs=("dynamic-code",),
         ),
+        Part(
+            "llm-int8",
+            "groundup.quantization.llm_int8",
+            minutes=60,
+            summary="8-bit products that leave the few large columns out of it",
+            needs=("int8",),
+        ),
+        Part(
+            "smooth-quant",
+            "groundup.quantization.smooth_quant",
+            minutes=30,
+            summary="Outliers moved from the inputs into the weights",
+            needs=("int8",),
+        ),
+        Part(
+            "gptq",
+            "groundup.quantization.gptq",
+            minutes=120,
+            summary="Rounding errors that the columns still to come make good",
+            needs=("group-quantization",),
+        ),
+        Part(
+            "awq",
+            "groundup.quantization.awq",
+            minutes=45,
+            summary="Columns that meet large inputs are rounded more finely",
+            needs=("group-quantization",),
+        ),
     )
 }
 
