@@ -73,9 +73,8 @@ def compare(got: object, expected: Tensor, what: str) -> None:
     near = ((matrix - expected).abs() <= 1e-5 * (1 + expected.abs())).all(1)
     if near.double().mean() < 0.75:
         wrong = near.logical_not().nonzero()[:, 0].tolist()
-        row = wrong[0]
-        assert_close(matrix[row], expected[row], rtol=1e-5, atol=1e-5,
-                     what=f"row {row} of {what} (of {len(near)} rows {len(wrong)} differ)")  # fmt: skip
+        what = f"row {wrong[0]} of {what} (of {len(near)} rows {len(wrong)} differ)"
+        assert_close(matrix[wrong[0]], expected[wrong[0]], rtol=1e-5, atol=1e-5, what=what)
 
 
 def check_inverse_factor(part: ModuleType) -> None:
