@@ -28,7 +28,8 @@ def mask_conversation(
     Where an answer begins is not searched for in the rendered text: it is what the model's own
     template writes behind the prompt of that turn. So each answer is learned behind exactly the
     tokens after which the model will be asked for it, and counts up to the token that ends the
-    turn. The opening of the assistant's turn is given to the model, and does not count.
+    turn: the last of ``eos_ids`` in it, or all of it where there is none. The opening of the
+    assistant's turn is given to the model, and does not count.
 
     Commonly one sequence holds all turns. Where a template writes an earlier turn differently once
     others follow (some leave out its reasoning), the turn has a sequence of its own, and in the
@@ -61,7 +62,11 @@ def mask_conversation(
 
 
 def mask_text(tokenizer: Tokenizer, text: str) -> MaskedSequence:
-    """The tokens of a text that is no conversation, and its end: all of them count."""
+    """The tokens of a text that is no conversation, and its end: all of them count.
+
+    No special token is put before it. Its end is the one of the tokenizer's ``eos_ids`` whose name
+    is in `END_OF_TEXT`: of several the smallest, of none nothing.
+    """
     ids = tokenizer.encode(text, special=False)
     ends = [i for i in sorted(tokenizer.eos_ids) if tokenizer.token_of(i) in END_OF_TEXT]
     ids += ends[:1]

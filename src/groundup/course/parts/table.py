@@ -468,6 +468,22 @@ PARTS: dict[str, Part] = {
             summary="Columns that meet large inputs are rounded more finely",
             needs=("group-quantization",),
         ),
+        Part(
+            "loss-masking",
+            "groundup.tuning.loss_mask",
+            minutes=60,
+            summary="A loss over the assistant's tokens alone",
+        ),
+        Part(
+            "sequence-packing",
+            "groundup.tuning.sequence_packing",
+            minutes=75,
+            summary="Texts in one row that cannot see one another",
+            needs=(
+                "packing",
+                "attention",
+            ),
+        ),
     )
 }
 
