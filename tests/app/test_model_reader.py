@@ -105,6 +105,16 @@ async def test_one_that_is_killed_is_replaced(
     assert (await reader.reading(source)).tokens
 
 
+async def test_it_survives_errors(
+    reader: ModelReader, workers: Callable[[], list[psutil.Process]], tiny_model: str
+) -> None:
+    with pytest.raises(GroundupError, match="write something"):
+        await reader.picture(tiny_model, "token_pieces", {"text": ""})
+    (first,) = workers()
+    assert (await reader.picture(tiny_model, "token_pieces", {"text": "abc"}))["bytes"] == 3
+    assert workers() == [first]
+
+
 async def test_it_gives_its_memory_back(
     reader: ModelReader,
     workers: Callable[[], list[psutil.Process]],

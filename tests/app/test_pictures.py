@@ -1,6 +1,5 @@
 """Pictures of lessons: what they show is what the model computes, by oracles of their own."""
 
-import asyncio
 import math
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ import pytest
 import torch
 
 from groundup.app.picture import TEXT, values_of
-from groundup.app.picture_process import PictureProcess
-from groundup.app.picture_worker import answer
 from groundup.app.pictures import (
     attention_map,
     cache_growth,
@@ -20,12 +17,13 @@ from groundup.app.pictures import (
     rotary_clocks,
     token_pieces,
 )
+from groundup.app.reading_order import Failed, Found, PictureOrder
+from groundup.app.reading_worker import Reader
 from groundup.course.parts.table import PARTS
 from groundup.errors import GroundupError
 from groundup.models.llama_from_hugging_face import llama_from_hugging_face
 from groundup.models.load import LoadedModel, load_model
 
-SLIDERS: dict[str, str | float] = {"text": "a", "temperature": 1, "k": 9, "p": 1, "floor": 0}
 SENTENCE = "The cat sat on the mat because it was tired."
 
 
@@ -38,10 +36,11 @@ def test_every_picture_belongs_to_a_part_and_draws_what_it_computes(tiny_model: 
     pictures = find_pictures()
     assert set(pictures) <= set(PARTS)
     assert len(pictures) == 5
+    reader = Reader()
     for name, picture in pictures.values():
-        values = values_of(picture, {})
-        found = answer({"picture": name, "model": tiny_model, "values": values})["found"]
-        html = picture.html(found)
+        found = reader.answer(PictureOrder(tiny_model, name, values_of(picture, {})))
+        assert isinstance(found, Found)
+        html = picture.html(found.values)
         assert "<svg" not in html or 'role="img"' in html or "role='img'" in html
         assert "<script" not in html
 
@@ -146,8 +145,9 @@ def test_the_caches_room_doubles(tiny: LoadedModel) -> None:
 def test_what_cannot_be_drawn_says_why(
     tiny_model: str, picture: str, values: dict[str, Any], message: str
 ) -> None:
-    request = {"picture": picture, "model": tiny_model, "values": values}
-    assert message in answer(request)["error"]
+    failed = Reader().answer(PictureOrder(tiny_model, picture, values))
+    assert isinstance(failed, Failed)
+    assert message in failed.reason
 
 
 def test_values_are_checked_before_they_are_sent() -> None:
@@ -156,29 +156,3 @@ def test_values_are_checked_before_they_are_sent() -> None:
     assert found == {"text": "x", "temperature": 0.05, "k": 200, "p": 1.0, "floor": 0.0}
     with pytest.raises(GroundupError, match="at most 300 characters"):
         values_of(picture, {"text": "x" * (TEXT + 1)})
-
-
-async def test_the_process_survives_errors_and_is_started_again_when_it_died(
-    tiny_model: str,
-) -> None:
-    process = PictureProcess()
-    try:
-        with pytest.raises(GroundupError, match="write something"):
-            await process.ask(tiny_model, "token_pieces", {"text": ""})
-        first = process._process
-        found = await process.ask(tiny_model, "token_pieces", {"text": "abc"})
-        assert found["bytes"] == 3
-        assert process._process is first
-        assert first is not None
-        first.kill()
-        await first.wait()
-        assert (await process.ask(tiny_model, "token_pieces", {"text": "ab"}))["bytes"] == 2
-        # Whoever leaves while it computes does not leave an answer for the next one.
-        asking = asyncio.create_task(process.ask(tiny_model, "next_token", SLIDERS))
-        await asyncio.sleep(0.001)  # it was sent
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        assert process._process is None
-    finally:
-        await process.close()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from groundup.app.answers import Answers
@@ -13,7 +13,6 @@ from groundup.app.model_library import ModelLibrary
 from groundup.app.model_pulls import ModelPulls
 from groundup.app.model_reader import ModelReader
 from groundup.app.model_server import Endpoint, ModelServers
-from groundup.app.picture_process import PictureProcess
 from groundup.app.sign_in import LiveSessions
 from groundup.app.store.store import Store
 from groundup.course.workspace import Workspace, find_workspace
@@ -37,7 +36,6 @@ class App:
     pulls: ModelPulls
     metrics: MetricsHistory
     reader: ModelReader
-    pictures: PictureProcess = field(default_factory=PictureProcess)
 
     @classmethod
     def create(

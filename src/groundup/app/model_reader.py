@@ -3,10 +3,19 @@
 import asyncio
 import sys
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
-from groundup.app.reading_order import AttentionMap, Failed, Reading, ReadingOrder, Source
+from groundup.app.reading_order import (
+    AttentionMap,
+    Failed,
+    Found,
+    PictureOrder,
+    Reading,
+    ReadingOrder,
+    Source,
+)
 from groundup.errors import GroundupError
 
 __all__ = ["ModelReader"]
@@ -15,7 +24,8 @@ PATIENCE = 300.0  # seconds for one answer; the model may have to be loaded from
 IDLE = 300.0  # seconds without an order, after which the process gives its memory back
 LARGEST = 64 << 20  # bytes of an answer
 
-decode = msgspec.json.Decoder(Reading | AttentionMap | Failed).decode
+Answer = Reading | AttentionMap | Found
+decode = msgspec.json.Decoder(Answer | Failed).decode
 
 
 class ModelReader:
@@ -25,7 +35,7 @@ class ModelReader:
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
         self._ending: asyncio.TimerHandle | None = None
-        self._asked: set[asyncio.Task[Reading | AttentionMap]] = set()
+        self._asked: set[asyncio.Task[Answer]] = set()
 
     async def reading(self, source: Source) -> Reading:
         """What a model makes of a text.
@@ -42,6 +52,18 @@ class ModelReader:
         answer = await self._ask(ReadingOrder(source, (layer, head)))
         assert isinstance(answer, AttentionMap)
         return answer
+
+    async def picture(
+        self, model: str, picture: str, values: dict[str, str | float]
+    ) -> dict[str, Any]:
+        """What a lesson's picture shows of a model.
+
+        Raises:
+            GroundupError: the model cannot be loaded, or the picture not computed; says why.
+        """
+        answer = await self._ask(PictureOrder(model, picture, values))
+        assert isinstance(answer, Found)
+        return answer.values
 
     async def close(self) -> None:
         """End the process. Who still waits gets a GroundupError."""
@@ -60,7 +82,7 @@ class ModelReader:
                 process.kill()
             await process.wait()
 
-    async def _ask(self, order: ReadingOrder) -> Reading | AttentionMap:
+    async def _ask(self, order: ReadingOrder | PictureOrder) -> Answer:
         """An answer. It is waited for even where the caller leaves: it would be the next one's."""
         task = asyncio.create_task(self._answer(order))
         self._asked.add(task)
@@ -68,13 +90,13 @@ class ModelReader:
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(task)
 
-    async def _answer(self, order: ReadingOrder) -> Reading | AttentionMap:
+    async def _answer(self, order: ReadingOrder | PictureOrder) -> Answer:
         async with self._turn:
             if self._ending is not None:
                 self._ending.cancel()
             if self._process is None or self._process.returncode is not None:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "groundup.app.reading_worker",
+                    sys.executable, "-P", "-m", "groundup.app.reading_worker",
                     stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
                     limit=LARGEST, start_new_session=True,
                 )  # fmt: skip
@@ -96,7 +118,7 @@ class ModelReader:
                 )
             loop = asyncio.get_running_loop()
             self._ending = loop.call_later(IDLE, lambda: loop.create_task(self._rest()))
-        answer: Reading | AttentionMap | Failed = decode(line)
+        answer: Answer | Failed = decode(line)
         if isinstance(answer, Failed):
             raise GroundupError(answer.reason)
         return answer

@@ -104,7 +104,7 @@ def draw_picture(app: App, name: str, picture: Picture) -> None:
 
     async def compute(entered: dict[str, str]) -> None:
         try:
-            found = await app.pictures.ask(app.model, name, values_of(picture, entered))
+            found = await app.reader.picture(app.model, name, values_of(picture, entered))
         except GroundupError as error:
             toast(client, str(error), "bad")
             return

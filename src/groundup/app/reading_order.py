@@ -1,10 +1,12 @@
 """What the app and the process that looks into models say to each other."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from groundup.app.token_chance import TokenChance
 
-__all__ = ["AttentionMap", "Failed", "Reading", "ReadingOrder", "Source"]
+__all__ = ["AttentionMap", "Failed", "Found", "PictureOrder", "Reading", "ReadingOrder", "Source"]
 
 
 class Source(Struct, frozen=True):
@@ -15,9 +17,17 @@ class Source(Struct, frozen=True):
     messages: tuple[tuple[str, str], ...] = ()  # role, content; the last one is the answer
 
 
-class ReadingOrder(Struct, frozen=True):
+class ReadingOrder(Struct, frozen=True, tag="read"):
     source: Source
     head: tuple[int, int] | None = None  # layer and head whose map is wanted; None: the reading
+
+
+class PictureOrder(Struct, frozen=True, tag="picture"):
+    """What a lesson's picture shows: its file's ``compute`` is called with the model."""
+
+    model: str
+    picture: str  # its file's name
+    values: dict[str, str | float]
 
 
 class Reading(Struct, frozen=True, tag="reading"):
@@ -38,6 +48,12 @@ class AttentionMap(Struct, frozen=True, tag="map"):
     """Where one head looks, in thousandths; see `read_with_attention` for rows and columns."""
 
     rows: list[list[int]]
+
+
+class Found(Struct, frozen=True, tag="found"):
+    """What a picture's ``compute`` returned."""
+
+    values: dict[str, Any]
 
 
 class Failed(Struct, frozen=True, tag="failed"):

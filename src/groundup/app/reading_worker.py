@@ -1,23 +1,35 @@
-"""The process that reads texts with a model, and tells its probabilities and where it looks.
+"""The process that looks into models: it reads texts for the page Inside, and computes pictures.
 
     python -m groundup.app.reading_worker
 
-One line of JSON on standard input is a `ReadingOrder`; one line on standard output answers it: the
-`Reading`, the `AttentionMap`, or a `Failed`. The page's server keeps out of the model's way so, and
-the model out of its.
+One line of JSON on standard input is a `ReadingOrder` or a `PictureOrder`; one line on standard
+output answers it: the `Reading`, the `AttentionMap`, the `Found`, or a `Failed`. The page's server
+keeps out of the model's way so, and the model out of its. Nothing of the learner's is swapped in
+here: what is shown is the library's own code.
 """
 
+import os
 import sys
 from collections import OrderedDict
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
 import torch
 from torch import Tensor
 
-from groundup.app.reading_order import AttentionMap, Failed, Reading, ReadingOrder, Source
+from groundup.app.reading_order import (
+    AttentionMap,
+    Failed,
+    Found,
+    PictureOrder,
+    Reading,
+    ReadingOrder,
+    Source,
+)
 from groundup.app.token_chance import TokenChance
 from groundup.errors import GroundupError
 from groundup.models.attention_maps import read_with_attention
@@ -25,7 +37,7 @@ from groundup.models.load import LoadedModel, load_model
 from groundup.models.locate import locate
 from groundup.tokenizers.tokenizer import Tokenizer
 
-__all__ = ["main", "read"]
+__all__ = ["Reader", "main", "read"]
 
 LONGEST = 2048  # tokens that are read; of longer texts the beginning is left out
 SHOWN = 128  # tokens whose attention is kept
@@ -133,19 +145,22 @@ class Reader:
         self._loaded: LoadedModel | None = None
         self._reads: OrderedDict[Source, _Read] = OrderedDict()
 
-    def take(self, order: ReadingOrder) -> Reading | AttentionMap:
-        """Do what is ordered.
+    def answer(self, order: ReadingOrder | PictureOrder) -> Reading | AttentionMap | Found | Failed:
+        """What was ordered, or why it cannot be had."""
+        try:
+            return self._taken(order)
+        except ValueError as error:
+            return Failed(str(error))
+        except Exception as error:  # it is told, and the process goes on
+            return Failed(f"{type(error).__name__}: {error}")
 
-        Raises:
-            GroundupError: the model cannot be loaded, or the text not read.
-        """
+    def _taken(self, order: ReadingOrder | PictureOrder) -> Reading | AttentionMap | Found:
+        if isinstance(order, PictureOrder):
+            picture: Any = import_module(f"groundup.app.pictures.{order.picture}")
+            return Found(picture.compute(self._model(order.model), **order.values))
         source = order.source
         if source not in self._reads:
-            if self._loaded is None or self._loaded.name != source.model:
-                self._loaded = None
-                check_memory(locate(source.model))
-                self._loaded = load_model(source.model)
-            self._reads[source] = read(self._loaded, source)
+            self._reads[source] = read(self._model(source.model), source)
             while len(self._reads) > KEPT:
                 self._reads.popitem(last=False)
         self._reads.move_to_end(source)
@@ -157,19 +172,22 @@ class Reader:
             raise GroundupError(f"the model has no head {head} in a layer {layer}")
         return AttentionMap((1000 * found.maps[layer, head].float()).round().int().tolist())
 
+    def _model(self, source: str) -> LoadedModel:
+        if self._loaded is None or self._loaded.name != source:
+            self._loaded = None
+            check_memory(locate(source))
+            self._loaded = load_model(source)
+        return self._loaded
+
 
 def main() -> None:
     """Answer orders until standard input ends."""
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what libraries say is no answer
-    reader, decode = Reader(), msgspec.json.Decoder(ReadingOrder).decode
+    os.nice(5)  # an answer of the chat comes first
+    reader, decode = Reader(), msgspec.json.Decoder(ReadingOrder | PictureOrder).decode
     for line in orders:
-        answer: Reading | AttentionMap | Failed
-        try:
-            answer = reader.take(decode(line))
-        except GroundupError as error:
-            answer = Failed(str(error))
-        answers.write(msgspec.json.encode(answer) + b"\n")
+        answers.write(msgspec.json.encode(reader.answer(decode(line))) + b"\n")
         answers.flush()
 
 

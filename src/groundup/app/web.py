@@ -41,7 +41,6 @@ def create_web(app: App) -> ASGIApp:
         yield
         warming.cancel()
         await app.answers.close()
-        await app.pictures.close()
         await app.pulls.close()
         await app.metrics.close()
         await app.reader.close()

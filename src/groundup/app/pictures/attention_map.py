@@ -24,34 +24,16 @@ def compute(loaded: "LoadedModel", text: str, layer: float, head: float) -> dict
     """
     import torch
 
+    from groundup.models.attention_maps import read_with_attention
+
     ids = loaded.tokenizer.encode(text, special=False)
     if not 1 <= len(ids) <= TOKENS:
         raise ValueError(f"the sentence has {len(ids)} tokens: write 1 to {TOKENS}")
     config = loaded.model.config
     layer, head = min(int(layer), config.layers), min(int(head), config.heads)
-    block: Any = loaded.model.layers[layer - 1]
-    attend = block.self_attn.attend
-    seen: list[torch.Tensor] = []
-
-    def watched(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        seen[:] = q.float(), k.float()
-        attended: torch.Tensor = attend(q, k, v)
-        return attended
-
-    block.self_attn.attend = watched
-    try:
-        with torch.inference_mode():
-            device = next(loaded.model.parameters()).device
-            # All outputs: of the last layer, which computes no more than what is asked for, too.
-            loaded.model.hidden(torch.tensor([ids], device=device))
-            q, k = seen
-            # Attention to the columns of the identity, instead of values, gives the weights.
-            T, D = len(ids), k.shape[-1]
-            identity = torch.eye(T, -(-T // D) * D, device=k.device)
-            columns = [part.expand(k.shape) for part in torch.split(identity, D, dim=1)]
-            weights = torch.cat([attend(q, k, v) for v in columns], dim=-1)[0, head - 1, :, :T]
-    finally:
-        block.self_attn.attend = attend
+    tensor = torch.tensor(ids, device=loaded.model.device)
+    _, maps = read_with_attention(loaded.model, tensor, len(ids))
+    weights = maps[layer - 1, head - 1, :, 1:]  # without those before: there are none
     return {
         "tokens": [loaded.tokenizer.decode([id]) for id in ids],
         "weights": weights.tolist(),
