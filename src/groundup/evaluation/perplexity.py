@@ -107,7 +107,7 @@ def perplexity(
     text = torch.as_tensor(ids, dtype=torch.int64, device=model.device)
     nats, counted = 0.0, 0
     for start, end, new in windows(len(text), context, stride):
-        hidden = model.hidden(text[None, start:end], outputs=new)[0].flip(0)  # (new, dim)
+        hidden = model.hidden(text[None, start:end], outputs=new)[0]  # (new, dim)
         targets = text[end + 1 - new : end + 1]
         for rows, wanted in zip(hidden.split(ROWS), targets.split(ROWS), strict=True):
             logits = model.logits(rows[None])[0].float()
