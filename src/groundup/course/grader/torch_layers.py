@@ -55,23 +55,36 @@ def encoder_layer(
     layer = nn.TransformerEncoderLayer(
         *sizes, dropout=0.0, activation=activation, layer_norm_eps=eps, batch_first=True
     )
-    hidden = {"src_key_padding_mask": None if mask is None else ~mask}
+    hidden = {"src_mask": _hidden(mask, heads, x.shape[1])}
     out: Tensor = functional_call(layer, _named(weights, ENCODER), (x,), hidden)
     return out
 
 
 def decoder_layer(
-    x: Tensor, encoded: Tensor, weights: Weights, heads: int, *, mask: Tensor | None = None
+    x: Tensor,
+    encoded: Tensor,
+    weights: Weights,
+    heads: int,
+    *,
+    mask: Tensor | None = None,
+    activation: str = "relu",
 ) -> Tensor:
     """The layer's output for ``x`` (B, T, C), which is causal; ``mask`` is the source's."""
     sizes = (x.shape[-1], heads, len(weights["fc1.bias"]))
-    layer = nn.TransformerDecoderLayer(*sizes, dropout=0.0, batch_first=True)
+    layer = nn.TransformerDecoderLayer(*sizes, dropout=0.0, activation=activation, batch_first=True)
     hidden = {
         "tgt_mask": torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1),
-        "memory_key_padding_mask": None if mask is None else ~mask,
+        "memory_mask": _hidden(mask, heads, x.shape[1]),
     }
     out: Tensor = functional_call(layer, _named(weights, DECODER), (x, encoded), hidden)
     return out
+
+
+def _hidden(mask: Tensor | None, heads: int, queries: int) -> Tensor | None:
+    """(B * H, T, S), True where a query may not look: torch imports SymPy for a mask of padding."""
+    return (
+        None if mask is None else ~mask.repeat_interleave(heads, 0)[:, None].repeat(1, queries, 1)
+    )
 
 
 def _named(weights: Weights, names: Mapping[str, str]) -> dict[str, Tensor]:
