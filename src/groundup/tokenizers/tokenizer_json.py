@@ -11,8 +11,7 @@ from typing import Any
 from groundup import atomic_write
 from groundup.errors import GroundupError
 
-from .pre_tokenization import PATTERNS
-from .word_scanner import GPT2_PATTERN
+from .pre_tokenization import GPT2_PATTERN, PATTERNS
 
 __all__ = ["byte_pair_json", "save_tokenizer", "unigram_json", "wordpiece_json"]
 

@@ -13,7 +13,7 @@ from groundup.errors import GroundupError
 __all__ = ["RunLog", "read_log"]
 
 COLUMNS = ("step", "tokens", "seconds", "loss", "validation_loss", "learning_rate",
-           "gradient_norm", "tokens_per_second")  # fmt: skip
+           "gradient_norm", "tokens_per_second", "reward", "divergence", "mismatch")  # fmt: skip
 
 
 class RunLog:

@@ -96,6 +96,7 @@ def train(
     validation: Rows | None = None,
     world: World | None = None,
     loss: LossSum = loss_sum,
+    figures: Callable[[], Mapping[str, float]] = dict,
     report: Callable[[Mapping[str, float]], None] = lambda line: None,
     sample: Callable[[], None] = lambda: None,
 ) -> None:
@@ -112,6 +113,7 @@ def train(
         validation: what it is evaluated on.
         world: the processes; None is this one alone.
         loss: what is made small, and what the model is evaluated by.
+        figures: what a step's line of the log says besides, asked for after the step.
         report: is told each line of the log, in process 0.
         sample: is called after each evaluation, in process 0; not where the model is sharded.
 
@@ -134,6 +136,7 @@ def train(
     with log_file as log, _signals() as asked:
         while run.step < plan.steps:
             line = run.advance(stop=bool(asked))
+            line |= figures()
             done = run.step == plan.steps
             if validation and (done or run.step % plan.evaluate_every == 0):
                 line["validation_loss"] = run.evaluate(validation)

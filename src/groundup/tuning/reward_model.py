@@ -23,11 +23,14 @@ class RewardModel(nn.Module):
     def __init__(self, model: Llama | GPT2) -> None:
         """Put a head on a model, which is taken over; its parameters are made trainable.
 
-        The head starts at 0: no answer is better than another. It has no bias, which no preference
-        would depend on.
+        The head, ``score``, starts at 0: no answer is better than another. It has no bias, which no
+        preference would depend on. An output layer that is not tied to the embeddings is not used,
+        and is frozen.
         """
         super().__init__()
         self.model = model.requires_grad_(True)
+        if isinstance(model, Llama) and not model.config.tied_embeddings:
+            self.model.lm_head.requires_grad_(False)
         dim = model.config.dim
         self.score = Linear(dim, 1, bias=False, device=model.device, dtype=model.dtype)
         nn.init.zeros_(self.score.weight)
