@@ -44,7 +44,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--taught-steps", type=int, default=600)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--tasks", type=int, default=32, help="of a step")
+    parser.add_argument("--group", type=int, default=16, help="answers to a task")
     parser.add_argument("--beta", type=float, default=0.02)
     parser.add_argument("--rate", type=float, default=3e-4)
     parser.add_argument("--seed", type=int, default=0)
@@ -128,14 +129,14 @@ def practise(
         tasks(sums, tokenizer), tokenizer, partial(found, model), group=given.group,
         max_tokens=LONGEST, seed=given.seed, reference=partial(found, reference), micro_batch=256,
     )  # fmt: skip
-    batch = 16 * given.group
+    batch = given.tasks * given.group
     plan = Plan(
         steps=given.steps, batch=batch, micro_batch=batch, learning_rate=given.rate, warmup=10,
         weight_decay=0.0, seed=given.seed, checkpoint_every=given.steps,
     )  # fmt: skip
 
     def report(line: Mapping[str, float]) -> None:
-        if line["step"] % 25 == 0:
+        if line["step"] % 10 == 0:
             print({name: round(value, 4) for name, value in line.items()}, flush=True)
 
     train(
