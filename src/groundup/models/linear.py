@@ -56,6 +56,11 @@ class Linear(nn.Linear):
     _rows: NDArray[np.float32] | NDArray[np.uint16] | None = None
     _rows_of: tuple[int, torch.dtype] | None = None
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weight."""
+        return self.weight.dtype
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to ``x`` (..., in_features); returns (..., out_features) in x's dtype."""
         weight, bias = self.weight, self.bias

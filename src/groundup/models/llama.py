@@ -125,7 +125,7 @@ class Block(nn.Module):
     def _narrow(self, x: Tensor) -> Tensor:
         """Several rows are multiplied in the matrices' dtype: they are converted here, once, and
         not again before each matrix. A single row stays wide (see `Linear`)."""
-        return x if x.shape[:-1].numel() == 1 else x.to(self.self_attn.q_proj.weight.dtype)
+        return x if x.shape[:-1].numel() == 1 else x.to(self.self_attn.q_proj.dtype)
 
 
 class Llama(nn.Module):

@@ -11,7 +11,7 @@ from groundup.models.from_state import model_from_state
 from groundup.models.hugging_face_folder import read_config, read_weights, rename, write_folder
 from groundup.models.t5 import T5, T5Config
 
-__all__ = ["t5_from_hugging_face", "t5_to_hugging_face"]
+__all__ = ["rename_t5", "t5_from_hugging_face", "t5_to_hugging_face"]
 
 STACK = [
     ("position_bias.embedding", "block.0.layer.0.SelfAttention.relative_attention_bias"),
@@ -74,7 +74,7 @@ def t5_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) -> T5
         )
         if tied:
             weights.pop("lm_head.weight", None)
-        state = _renamed(weights, theirs=True)
+        state = rename_t5(weights, theirs=True)
         return model_from_state(lambda: T5(config), state, folder)
     except KeyError as error:
         raise GroundupError(f"{path} lacks the entry {error}") from None
@@ -114,10 +114,10 @@ def t5_to_hugging_face(model: T5, folder: Path) -> None:
         "eos_token_id": config.eos_id,
         "dtype": str(model.shared.weight.dtype).removeprefix("torch."),
     }
-    write_folder(folder, entries, _renamed(state, theirs=False))
+    write_folder(folder, entries, rename_t5(state, theirs=False))
 
 
-def _renamed(state: Mapping[str, Tensor], *, theirs: bool) -> dict[str, Tensor]:
+def rename_t5(state: Mapping[str, Tensor], *, theirs: bool) -> dict[str, Tensor]:
     """Of ``theirs`` names ours, or the other way round."""
     renamed = {n: w for n, w in state.items() if not n.startswith(("encoder.", "decoder."))}
     for side, pairs in (("encoder.", ENCODER), ("decoder.", DECODER)):
