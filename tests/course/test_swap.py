@@ -183,3 +183,16 @@ def test_a_part_that_fails_while_it_serves_is_replaced(
     assert found["finite"]
     assert found["code"] == str(PARTS["attention"].reference)
     assert not found["again"]  # nothing of the learner's is left to blame
+
+
+def test_after_a_failure_all_that_may_hold_the_part_is_imported_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = PARTS["int8"]
+    swaps = Swaps({part.module: (part, tmp_path / "absmax.py", "")}, [])
+    names = (part.module, "groundup.engine.packed_matrix", "groundup.engine", "groundup.cli.chat")
+    modules = dict.fromkeys(names, sys)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "modules", modules)
+        assert swaps.blame(ValueError())
+    assert list(modules) == ["groundup.cli.chat"]

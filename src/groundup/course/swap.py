@@ -21,6 +21,8 @@ from groundup.errors import GroundupError
 
 __all__ = ["Swaps", "current_swaps", "find_swaps", "install_swaps", "swap_in", "swap_out"]
 
+# Where parts are that generate and train, and what holds on to them.
+ROOMS = ("scratch", "tokenizers", "models", "training", "quantization", "engine", "tuning")
 # Why a file that was swapped in does not serve, and which command mends that; by its state.
 WHY_NOT: dict[State, tuple[str, str]] = {
     "not started": ("is gone", "start"),
@@ -109,9 +111,7 @@ class Swaps(MetaPathFinder):
         for name in guilty:
             self._give_up(name, error)
         if guilty:
-            rooms = tuple(
-                f"groundup.{room}" for room in ("scratch", "tokenizers", "models", "engine")
-            )
+            rooms = tuple(f"groundup.{room}" for room in ROOMS)
             for name in [name for name in sys.modules if name.startswith(rooms)]:
                 del sys.modules[name]
         return bool(guilty)
