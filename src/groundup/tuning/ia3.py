@@ -21,7 +21,10 @@ class Ia3Linear(AdaptedLinear):
     """
 
     def __init__(self, base: Linear | Nf4Linear, *, inputs: bool) -> None:
-        """Scale the inputs, or else the outputs (with the bias), by ones at first."""
+        """Scale the inputs, or else the outputs (with the bias), by ``scale``.
+
+        It is a parameter in float32, and begins as ones.
+        """
         super().__init__(base)
         self.inputs = inputs
         self.scale = nn.Parameter(torch.ones(base.in_features if inputs else base.out_features))

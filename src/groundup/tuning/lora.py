@@ -48,7 +48,8 @@ class LoraLinear(AdaptedLinear):
             rank: r, the rows of ``a`` (r, in) and columns of ``b`` (out, r).
             scaling: as `lora_scaling` gives it.
             dropout: of the addition's input, in training.
-            generator: draws ``a``, uniformly within 1 / sqrt(in); ``b`` is zero.
+            generator: draws ``a``, uniformly within 1 / sqrt(in); ``b`` is zero. Both are
+                parameters in float32, whatever the base's dtype.
 
         Raises:
             ValueError: the rank is not positive.

@@ -22,7 +22,7 @@ class Nf4Linear(nn.Module):
     """
 
     def __init__(self, layer: Linear) -> None:
-        """Quantise a layer's weight; the bias is taken over as it is.
+        """Quantise a layer's weight, to ``matrix``; the bias is taken over as it is.
 
         Raises:
             ValueError: the weight holds NaN or infinity.
@@ -43,7 +43,10 @@ class Nf4Linear(nn.Module):
         return self.matrix.dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to ``x`` (..., in_features); returns (..., out_features)."""
+        """Apply the layer to ``x`` (..., in_features); returns (..., out_features).
+
+        The product is in x's dtype. Only x (and the bias) can have a gradient.
+        """
         y: Tensor = _Product.apply(x, self.matrix)  # type: ignore[no-untyped-call]
         return y if self.bias is None else y + self.bias
 

@@ -55,7 +55,9 @@ class Prefix(nn.Module):
     def cache(self, cache: Cache | None, batch: int, dtype: torch.dtype) -> Cache:
         """What the model is given in place of an empty cache, which takes up the prefix.
 
-        None: training, in which nothing is kept of the text itself.
+        None: training, in which nothing is kept of the text itself. What comes back then always
+        has the length V; what is written to it comes back behind the prefix, in its dtype, and
+        gradients flow to ``weight``.
         """
         if cache is None:
             return _PrefixAlone(self, batch, dtype)

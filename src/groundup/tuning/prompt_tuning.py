@@ -18,7 +18,11 @@ class PromptEmbedding(nn.Module):
     def __init__(
         self, base: nn.Embedding, tokens: int, *, generator: torch.Generator | None = None
     ) -> None:
-        """Stand in an embedding's place, with ``tokens`` virtual ones."""
+        """Stand in an embedding's place, with ``tokens`` virtual ones.
+
+        Their vectors are the parameter ``prompt`` (V, C), float32. Each begins as a copy of a
+        token's vector; the generator draws which, and one may come twice.
+        """
         super().__init__()
         self.base = base.requires_grad_(False)
         self.vocabulary, self.tokens = base.num_embeddings, tokens

@@ -510,6 +510,48 @@ PARTS: dict[str, Part] = {
             summary="Policy gradients with advantages relative to a group",
             needs=("kl-estimators",),
         ),
+        Part(
+            "lora",
+            "groundup.tuning.lora",
+            minutes=60,
+            summary="A trained product of two narrow matrices beside a frozen one",
+        ),
+        Part(
+            "dora",
+            "groundup.tuning.dora",
+            minutes=60,
+            summary="LoRA for the directions of a matrix's rows, their lengths apart",
+            needs=("lora",),
+        ),
+        Part(
+            "ia3",
+            "groundup.tuning.ia3",
+            minutes=30,
+            summary="A trained number for each key, value and hidden feature",
+        ),
+        Part(
+            "prefix-tuning",
+            "groundup.tuning.prefix_tuning",
+            minutes=75,
+            summary="Trained keys and values before those of every layer",
+            needs=("kv-cache",),
+        ),
+        Part(
+            "prompt-tuning",
+            "groundup.tuning.prompt_tuning",
+            minutes=30,
+            summary="Trained vectors before those of the text",
+        ),
+        Part(
+            "qlora",
+            "groundup.tuning.nf4_linear",
+            minutes=60,
+            summary="A frozen layer in four bits that gradients pass through",
+            needs=(
+                "nf4",
+                "lora",
+            ),
+        ),
     )
 }
 
