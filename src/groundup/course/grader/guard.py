@@ -140,10 +140,9 @@ class Guard:
         hidden = _loaded(COURSE)
         if self._module in sys.modules:
             own = _loaded("groundup")
+            held = {name: _held(own[name]) for name in own.keys() - hidden.keys()}
             holders = {self._module}
-            while more := {
-                n for n in own.keys() - holders - hidden.keys() if _holds(own[n], holders)
-            }:
+            while more := {n for n in held.keys() - holders if held[n] & holders}:
                 holders |= more
             hidden |= {name: own[name] for name in holders}
         for name in hidden:
@@ -212,16 +211,17 @@ def _loaded(name: str) -> dict[str, ModuleType]:
     return found
 
 
-def _holds(module: ModuleType, hidden: set[str]) -> bool:
-    """Whether the module has one of these modules, or something of theirs, under some name.
+def _held(module: ModuleType) -> set[object]:
+    """The names of the modules that the module has, or of which it has something, by any name.
 
     A package has its modules without holding them: they are taken from it one by one.
     """
-    return any(
-        getattr(value, "__module__", None) in hidden
-        or (getattr(value, "__name__", "") in hidden - {f"{module.__name__}.{name}"})
-        for name, value in vars(module).items()
-    )
+    held: set[object] = set()
+    for name, value in vars(module).items():
+        held.add(getattr(value, "__module__", None))
+        if (own := getattr(value, "__name__", None)) != f"{module.__name__}.{name}":
+            held.add(own)
+    return held
 
 
 def _compiled(path: str, source: str) -> bool:
