@@ -29,7 +29,7 @@ from groundup.training.run_log import read_log
 from groundup.training.trainer import Plan, train
 from groundup.tuning.loss_mask import MaskedSequence
 from groundup.tuning.rewards import arithmetic_reward
-from groundup.tuning.rollouts import Rollouts, Task, mean_rewards
+from groundup.tuning.rollouts import Rollouts, Task, rewards_of
 from groundup.tuning.supervised import SupervisedRows, supervised_loss_sum
 
 Given = argparse.Namespace
@@ -63,7 +63,7 @@ def main() -> None:
     with TemporaryDirectory() as scratch:
         folder = given.out or Path(scratch)
         teach(model, tokenizer, taught, given, folder / "taught")
-        measured = partial(mean_rewards, tokenizer=tokenizer, max_tokens=LONGEST)
+        measured = partial(rewards_of, tokenizer=tokenizer, max_tokens=LONGEST)
         tests = tasks(held_out, tokenizer)
         before = measured(model, tests)
         print(f"taught: {before.mean():.3f} of {len(tests)} held-out sums")

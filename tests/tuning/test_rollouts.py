@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,9 +18,11 @@ from groundup.training.character_tokenizer import character_tokenizer
 from groundup.training.run_log import read_log
 from groundup.training.trainer import Plan, train
 from groundup.tuning import rollouts as module
+from groundup.tuning.adapt import adapt
+from groundup.tuning.adapter_config import AdapterConfig
 from groundup.tuning.answer_log_probs import AnswerBatch, answer_batch, answer_log_probs
 from groundup.tuning.rewards import arithmetic_reward, format_reward, last_number
-from groundup.tuning.rollouts import Rollouts, Task, mean_rewards, write_answers
+from groundup.tuning.rollouts import Rollouts, Task, rewards_of, write_answers
 
 TOKENIZER = tokenizer_from_json(character_tokenizer(["0123456789+="]), eos="<|endoftext|>")
 PROMPTS = [tuple(TOKENIZER.encode(text)) for text in ("12+34=", "5+6=", "9=")]
@@ -187,8 +189,38 @@ def test_grpo_raises_the_reward_and_resumes_exactly(model: Llama, tmp_path: Path
         assert torch.equal(parameter, ended[name])
 
 
+def test_an_adapter_writes_merged_and_its_base_is_the_reference(model: Llama) -> None:
+    """The engine reads the adapter's matrices of now; switched off, the model is the base again."""
+    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+    adapted = adapt(model, AdapterConfig(rank=4), seed=0)
+
+    @contextmanager
+    def policy() -> Iterator[Llama]:
+        try:
+            yield cast(Llama, adapted.merge())
+        finally:
+            adapted.unmerge()
+
+    found = rollouts(model, reference=adapted.switched_off, max_tokens=20)
+    found.policy = policy
+    loss = found.loss_sum(beta=0.5)
+    for number in range(3):
+        inputs, targets = found.take(np.arange(12 * number, 12 * number + 12))
+        loss(adapted, inputs, targets, False)
+        assert found.figures["mismatch"] < 1e-4
+        moved = found.figures["divergence"] > 1e-4
+        assert moved == (number > 0)  # at first the adapter adds nothing
+        with torch.no_grad():
+            for parameter in adapted.trained_parameters().values():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    with adapted.switched_off() as base:
+        assert base is model
+        for name, parameter in base.named_parameters():
+            assert torch.equal(parameter, weights[name])
+
+
 def test_rewards_of_tasks_are_of_the_likeliest_answers(model: Llama) -> None:
-    found = mean_rewards(
+    found = rewards_of(
         model, [Task(p, lambda text: float(len(text))) for p in PROMPTS], TOKENIZER, max_tokens=6
     )
     assert found.shape == (3,)

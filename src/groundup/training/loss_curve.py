@@ -41,8 +41,12 @@ def draw_curve(values: Sequence[float], width: int, height: int) -> str:
     return "\n".join(f"{a} {b}" for a, b in zip(labels[-height:], rows, strict=True))
 
 
-def save_plot(log: Sequence[Mapping[str, float]], path: Path, title: str) -> None:
+def save_plot(
+    log: Sequence[Mapping[str, float]], path: Path, title: str, *, measured: str = "loss"
+) -> None:
     """Draw the losses of a log's lines over its steps, and write it as SVG or PNG.
+
+    ``measured`` is the entry of a line that is drawn: ``loss``, or ``reward``.
 
     Raises:
         GroundupError: matplotlib is not installed, or the file cannot be written.
@@ -53,7 +57,9 @@ def save_plot(log: Sequence[Mapping[str, float]], path: Path, title: str) -> Non
         raise GroundupError("plots need matplotlib: pip install 'groundup[train]'") from None
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot([x["step"] for x in log], [x["loss"] for x in log], lw=0.6, alpha=0.5, label="batch")
+    axes.plot(
+        [x["step"] for x in log], [x[measured] for x in log], lw=0.6, alpha=0.5, label="batch"
+    )
     held_out = [line for line in log if "validation_loss" in line]
     axes.plot(
         [line["step"] for line in held_out],
@@ -62,7 +68,8 @@ def save_plot(log: Sequence[Mapping[str, float]], path: Path, title: str) -> Non
         ms=3,
         label="held out",
     )
-    axes.set(xlabel="step", ylabel="loss, nats a token", title=title)
+    label = "loss, nats a token" if measured == "loss" else f"mean {measured}"
+    axes.set(xlabel="step", ylabel=label, title=title)
     axes.grid(alpha=0.3)
     axes.legend()
     temporary = path.with_name(f".{path.name}.part")

@@ -1,7 +1,8 @@
 """A model with an adapter: the base is frozen, and few parameters are trained."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import cast
 
@@ -132,11 +133,7 @@ class AdaptedModel(nn.Module):
         Raises:
             GroundupError: a prefix or a prompt is in no matrix.
         """
-        if not self.layers:
-            raise GroundupError(
-                f"an adapter of the method {self.adapter.method} is in no matrix, so it cannot be "
-                "merged: load it beside its model, or train lora, dora, qlora or ia3 instead"
-            )
+        self._check_in_layers()
         for name, layer in self.layers.items():
             _replace(self.model, name, layer.as_linear())
         return self.model
@@ -145,6 +142,29 @@ class AdaptedModel(nn.Module):
         """Undo `merge`: the base's matrices are as they were, bit for bit."""
         for name, layer in self.layers.items():
             _replace(self.model, name, layer)
+
+    @contextmanager
+    def switched_off(self) -> Iterator[GPT2 | Llama | T5]:
+        """Within it, the model without the adapter: preference tuning's reference.
+
+        Raises:
+            GroundupError: as `merge`.
+        """
+        self._check_in_layers()
+        for name, layer in self.layers.items():
+            _replace(self.model, name, layer.base)
+        try:
+            yield self.model
+        finally:
+            self.unmerge()
+
+    def _check_in_layers(self) -> None:
+        if not self.layers:
+            raise GroundupError(
+                f"an adapter of the method {self.adapter.method} is in no matrix, so it can be "
+                "neither merged nor switched off: load it beside its model, or train lora, dora, "
+                "qlora or ia3 instead"
+            )
 
 
 def adapt(model: GPT2 | Llama | T5, config: AdapterConfig, *, seed: int = 0) -> AdaptedModel:

@@ -22,7 +22,7 @@ from groundup.tuning.answer_log_probs import AnswerBatch, answer_batch, answer_l
 from groundup.tuning.grpo import group_advantages, grpo_loss
 from groundup.tuning.kl_estimators import k3
 
-__all__ = ["Answer", "Rollouts", "Task", "mean_rewards", "write_answers"]
+__all__ = ["Answer", "Rollouts", "Task", "rewards_of", "write_answers"]
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,26 @@ def write_answers(
     return answers
 
 
-def mean_rewards(
-    model: Llama, tasks: Sequence[Task], tokenizer: Tokenizer, *, max_tokens: int
+def rewards_of(
+    model: Llama,
+    tasks: Sequence[Task],
+    tokenizer: Tokenizer,
+    *,
+    max_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
-    """The reward of the likeliest answer to each task, (tasks,)."""
-    prompts = [task.prompt for task in tasks]
+    """What one answer to each task is worth, (tasks,); by default the likeliest.
+
+    Other arguments are those of `write_answers`.
+    """
     answers = write_answers(
-        model, prompts, tokenizer.eos_ids, max_tokens=max_tokens, temperature=0, seed=0
+        model,
+        [task.prompt for task in tasks],
+        tokenizer.eos_ids,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
     )
     return np.array([_reward(t, a, tokenizer) for t, a in zip(tasks, answers, strict=True)])
 
