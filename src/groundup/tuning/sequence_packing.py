@@ -18,9 +18,14 @@ PADDING = -1  # the position of what belongs to no text
 class PackedModel(Protocol):
     """What is needed of a model: its modules, the last layer's output, and scores of that."""
 
-    def modules(self) -> Iterator[nn.Module]: ...
-    def hidden(self, ids: Tensor) -> Tensor: ...
-    def logits(self, hidden: Tensor) -> Tensor: ...
+    def modules(self) -> Iterator[nn.Module]:
+        """Of which those that attend have an ``attend``, as `Attend`."""
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Token ids (B, T) to the last layer's output (B, T, C); it may take positions (T,) too."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """That output to scores (B, T, vocabulary)."""
 
 
 def positions_of(lengths: Sequence[int], room: int) -> Tensor:

@@ -162,10 +162,10 @@ def check_gradients(part: ModuleType) -> None:
         torch.manual_seed(1)
         case, weight = Case(model), torch.randn(len([t for r in TEXTS for t in r]), 1)
         lengths = [length for row in TEXTS for length in row]
-        flat = case.ids[case.positions >= 0].split(lengths)
+        flat = torch.split(case.ids[case.positions >= 0], lengths)
         outs = [model.hidden(text[None])[0] for text in flat]
         total = sum((w * out.square()).sum() for w, out in zip(weight, outs, strict=True))
-        expected = torch.autograd.grad(total, list(model.parameters()))  # type: ignore[arg-type]
+        expected = torch.autograd.grad(total, list(model.parameters()))
         got = part.hidden_of_packed(model, case.ids, case.positions)
         each = weight.flatten().repeat_interleave(torch.tensor(lengths))[:, None]
         found = torch.autograd.grad((each * got.square()).sum(), list(model.parameters()))
