@@ -47,7 +47,7 @@ class Nf4Linear(nn.Module):
 
         The product is in x's dtype. Only x (and the bias) can have a gradient.
         """
-        y: Tensor = _Product.apply(x, self.matrix)  # type: ignore[no-untyped-call]
+        y: Tensor = _Product.apply(x, self.matrix)
         return y if self.bias is None else y + self.bias
 
 

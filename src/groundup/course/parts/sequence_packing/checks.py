@@ -18,7 +18,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor:
     scores = q @ k.mT / q.shape[-1] ** 0.5
     if causal:
         scores = scores.masked_fill(torch.ones_like(scores).triu(1) > 0, float("-inf"))
-    return scores.softmax(-1) @ v
+    attended: Tensor = scores.softmax(-1) @ v
+    return attended
 
 
 def attend_sharply(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor:
