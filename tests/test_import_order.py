@@ -30,7 +30,7 @@ ROOMS = [
     "app",
     "cli",
 ]
-FOUNDATIONS = {"atomic_write", "errors", "home"}  # modules beside the rooms, importable from each
+FOUNDATIONS = {"atomic_write", "errors", "home", "process_limits"}  # beside the rooms, for all
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -8,7 +8,6 @@ import importlib
 import io
 import json
 import os
-import resource
 import sys
 import time
 import warnings
@@ -30,6 +29,7 @@ from groundup.course.grader.part_under_test import (
 )
 from groundup.course.grader.result import CheckResult, Status
 from groundup.course.parts.table import PARTS
+from groundup.process_limits import limit_process
 
 __all__ = ["LOST", "REPORT", "check_names", "load_checks", "prepare", "run", "title_of"]
 
@@ -78,7 +78,8 @@ def run(part_id: str, check: str, file: Path, seconds: float, token: str) -> NoR
         errors="replace",
         write_through=True,
     )
-    _limit(seconds)
+    torch.set_num_threads(1)
+    limit_process(cpu_seconds=int(seconds) + 5, memory=MEMORY, file_size=FILE_SIZE)
     faulthandler.dump_traceback_later(seconds, file=REPORT, exit=True)
     result = _run_check(part_id, check, file)
     try:
@@ -86,18 +87,6 @@ def run(part_id: str, check: str, file: Path, seconds: float, token: str) -> NoR
     except OSError:
         _exit(LOST)
     _exit(0)
-
-
-def _limit(seconds: float) -> None:
-    torch.set_num_threads(1)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
-    cpu = int(seconds) + 5
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        memory = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 
 def _run_check(part_id: str, check: str, file: Path) -> CheckResult:
