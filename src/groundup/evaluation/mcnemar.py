@@ -30,4 +30,4 @@ def mcnemar(only_first: int, only_second: int) -> float:
     for i in range(min(only_first, only_second)):
         binomial = binomial * (n - i) // (i + 1)
         tail += binomial
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))

@@ -20,7 +20,7 @@ __all__ = ["Outcome", "run_program"]
 GRACE = 10.0  # seconds beyond its own that a program may sleep or wait for a processor
 MEMORY = 512 << 20  # bytes beyond the interpreter's own
 REPORT = 4096  # bytes
-# Without the site's packages, and without what would be imported from the folder or the environment.
+# The interpreter starts without installed packages, and heeds neither folder nor environment.
 START = (
     "import sys; sys.path.insert(0, sys.argv.pop()); "
     "from groundup.evaluation.sandboxed import main; del sys.path[0]; main()"

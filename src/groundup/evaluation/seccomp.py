@@ -49,7 +49,8 @@ def has_seccomp() -> bool:
     """Whether this system has such filters, and its calls are known here."""
     if sys.platform != "linux" or platform.machine() not in MACHINES or sys.maxsize < 2**32:
         return False
-    return ctypes.CDLL(None, use_errno=True).prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0
+    mode: int = ctypes.CDLL(None).prctl(PR_GET_SECCOMP, 0, 0, 0, 0)  # -1 where there are none
+    return mode >= 0
 
 
 def forbid_system_calls() -> None:

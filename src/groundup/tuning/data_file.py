@@ -13,7 +13,7 @@ from typing import Any
 
 from groundup.errors import GroundupError
 
-__all__ = ["DataFile", "Example", "read_data_file"]
+__all__ = ["DataFile", "Example", "read_data_file", "read_rows"]
 
 ROLES = ("system", "user", "assistant", "tool")
 # How ShareGPT's files call the roles.
@@ -66,6 +66,20 @@ def read_data_file(path: Path) -> DataFile:
         GroundupError: it cannot be read, is empty, has no known form, or a row does not have the
             form or no assistant's turn; names the row, and how many more there are.
     """
+    rows, digest = read_rows(path)
+    form, convert = _form_of(rows[0], path)
+    return DataFile(path, form, list(_converted(rows, convert, path)), digest)
+
+
+def read_rows(path: Path) -> tuple[list[Any], str]:
+    """The rows of a file as they are, and the SHA-256 of its bytes.
+
+    Args:
+        path: as `read_data_file` takes it.
+
+    Raises:
+        GroundupError: it cannot be read, or is empty.
+    """
     readers: dict[str, Callable[[Path], list[Any]]] = {
         ".jsonl": _json_lines, ".json": _json, ".csv": _csv, ".parquet": _parquet,
     }  # fmt: skip
@@ -82,8 +96,7 @@ def read_data_file(path: Path) -> DataFile:
                             "save it as UTF-8") from None  # fmt: skip
     if not rows:
         raise GroundupError(f"{path} holds no rows: expected at least one")
-    form, convert = _form_of(rows[0], path)
-    return DataFile(path, form, list(_converted(rows, convert, path)), digest)
+    return rows, digest
 
 
 def _json_lines(path: Path) -> list[Any]:
