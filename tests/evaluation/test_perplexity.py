@@ -1,37 +1,19 @@
 """Perplexity against `transformers`' loss, and each token's window against its definition."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from groundup.errors import GroundupError
 from groundup.evaluation.perplexity import Perplexity, perplexity, windows
 from groundup.models.llama import Llama
-from groundup.models.llama_from_hugging_face import llama_from_hugging_face
 
 CONTEXT = 24
-
-
-@pytest.fixture(scope="module", name="models")
-def models_fixture(tmp_path_factory: pytest.TempPathFactory) -> tuple[Llama, LlamaForCausalLM]:
-    """The same small random model, ours and theirs."""
-    torch.manual_seed(0)
-    theirs = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=600,
-            initializer_range=0.3, pad_token_id=None,
-        )
-    ).eval()  # fmt: skip
-    folder: Path = tmp_path_factory.mktemp("model")
-    theirs.save_pretrained(folder)
-    return llama_from_hugging_face(folder, torch.float32), theirs
 
 
 @pytest.fixture(scope="module", name="ids")

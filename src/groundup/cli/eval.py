@@ -131,7 +131,7 @@ def evaluate_command(
         import torch
 
         from groundup.evaluation.subject import load_subject
-        from groundup.models.load import locate
+        from groundup.models.locate import locate
 
         tasks = [make(name) for name in dict.fromkeys(task)]
     wanted = None if dtype == "auto" else getattr(torch, dtype)

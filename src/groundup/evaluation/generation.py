@@ -9,7 +9,7 @@ from typing import Any
 
 from groundup.engine.conversation import Message
 from groundup.engine.request import Request
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.evaluation.record import Record
 from groundup.evaluation.subject import ADAPTER, Subject

@@ -1,6 +1,8 @@
 """Questions with given choices: the model's choice is the likeliest continuation."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +59,9 @@ def _question(row: Any, where: str) -> ChoiceQuestion:
         got = ", ".join(map(str, row)) if isinstance(row, dict) else repr(row)[:40]
         raise GroundupError(f"{where} has {got}: expected question, choices and answer")
     text, choices, answer = row["question"], row["choices"], row["answer"]
+    if isinstance(choices, str):
+        with suppress(ValueError):  # told below
+            choices = json.loads(choices)
     if not isinstance(text, str) or not isinstance(choices, list) or len(choices) < 2:
         raise GroundupError(f"{where}: expected a question and a list of at least two choices")
     if not all(isinstance(choice, str) and choice.strip() for choice in choices):

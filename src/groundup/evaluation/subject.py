@@ -15,7 +15,8 @@ from groundup.errors import GroundupError
 from groundup.models.download import sha256_of
 from groundup.models.gpt2 import GPT2
 from groundup.models.llama import Llama
-from groundup.models.load import load_language_model, locate
+from groundup.models.load import load_language_model
+from groundup.models.locate import locate
 from groundup.tokenizers.tokenizer import Tokenizer
 
 __all__ = ["Subject", "fingerprint", "load_subject"]
