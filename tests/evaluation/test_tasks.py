@@ -27,7 +27,7 @@ from groundup.evaluation.perplexity import perplexity
 from groundup.evaluation.record import Record, RecordLog
 from groundup.evaluation.short_answers import short_answers
 from groundup.evaluation.subject import Subject, load_subject
-from groundup.evaluation.summary import compare, estimate
+from groundup.evaluation.summary import Comparison, Estimate, compare, estimate
 from groundup.evaluation.task import Score, evaluate, mean_scores
 from groundup.evaluation.text_perplexity import TextPerplexity
 
@@ -147,28 +147,22 @@ def test_a_prompt_that_is_too_long_is_named(forgetful_model: str, tmp_path: Path
     subject = load_subject(forgetful_model, dtype=torch.float32)
     asked = Question("17", ({"role": "user", "content": "long " * 200},), "", ("",))
     with pytest.raises(GroundupError, match="writing, question 17: the prompt is"):
-        evaluate(subject, writing(0 + 1, questions=[question(1), asked]), tmp_path)
+        evaluate(subject, writing(1, questions=[question(1), asked]), tmp_path)
     assert not subject.engine.busy
 
 
 def test_short_answers_of_every_form(tmp_path: Path) -> None:
-    rows = [
-        [{"question": "Who?", "answers": ["Ann", "Anna"], "context": "Anna came."}],
-        [{"instruction": "Who came?", "input": "Anna came.", "output": "Anna"}],
-        [
-            {
-                "messages": [
-                    {"role": "user", "content": "Who?"},
-                    {"role": "assistant", "content": "I"},
-                ]
-            }
-        ],
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I"}]
+    rows: list[object] = [
+        {"question": "Who?", "answers": ["Ann", "Anna"], "context": "Anna came."},
+        {"instruction": "Who came?", "input": "Anna came.", "output": "Anna"},
+        {"messages": turns},
     ]
     expected = [("Anna came.\n\nWho?", ("Ann", "Anna")), ("Who came?\n\nAnna came.", ("Anna",)),
                 ("Who?", ("I",))]  # fmt: skip
-    for number, (form, (prompt, answers)) in enumerate(zip(rows, expected, strict=True)):
+    for number, (row, (prompt, answers)) in enumerate(zip(rows, expected, strict=True)):
         path = tmp_path / f"{number}.jsonl"
-        path.write_text(json.dumps(form[0]))
+        path.write_text(json.dumps(row))
         task = short_answers(path)
         assert task.questions[0].messages[-1]["content"] == prompt
         assert task.questions[0].text == f"User: {prompt}\nAssistant:"
@@ -201,7 +195,8 @@ def test_perplexity_of_documents(subject: Subject, tmp_path: Path) -> None:
     assert by_token.low is not None
     assert by_token.high is not None
     single = estimate(replace(task, limit=1), records[:1])[0]
-    assert (single.low, single.value) == (None, pytest.approx(found[0].value))
+    assert single.low is None
+    assert single.value == pytest.approx(found[0].value)
     (tmp_path / "one.txt").write_text(texts[0])
     assert TextPerplexity(tmp_path / "one.txt").documents == texts[:1]
 
@@ -249,7 +244,9 @@ def test_the_difference_is_paired() -> None:
     first = [0.05 * i for i in range(18)]
     second = [value + 0.1 for value in first]
     (found,) = compare(Fixed(), records("f1", first), records("f1", second))
-    assert (found.low, found.high, found.p) == (pytest.approx(0.1), pytest.approx(0.1), None)
+    assert found.low == pytest.approx(0.1)
+    assert found.high == pytest.approx(0.1)
+    assert found.p is None
 
 
 def test_perplexities_are_compared_as_quotients_and_only_over_the_same_tokens() -> None:
@@ -273,7 +270,7 @@ def test_samples_of_an_item_count_as_one_item() -> None:
 
 
 def test_the_card_holds_all_and_nobody_writes_in_it() -> None:
-    results = [
+    results: list[Estimate | Comparison] = [
         *estimate(Fixed("held out"), records("acc", [1, 0, 1, 1])),
         *compare(Fixed(), records("acc", [0, 0, 0, 1]), records("acc", [1, 1, 0, 1])),
         *compare(Fixed(), records("perplexity", [1.0, 2.0]), records("perplexity", [0.9, 1.8])),
@@ -295,7 +292,8 @@ def test_the_card_holds_all_and_nobody_writes_in_it() -> None:
     text = write_model_card(card)
     titles = [line for line in text.splitlines() if line.startswith("#")]
     assert titles == [
-        "# Model card: haiku # Injected \\| \\<b\\>x\\</b\\>", "## Model details", "## Intended use",
+        "# Model card: haiku # Injected \\| \\<b\\>x\\</b\\>",
+        "## Model details", "## Intended use",
         "## Factors", "## Metrics", "## Evaluation data", "## Training data",
         "## Quantitative analyses", "## Ethical considerations", "## Caveats and recommendations",
         "## Configuration",
@@ -341,7 +339,7 @@ def test_the_command_compares_two_models(
     assert whole["models"] == [forgetful_model, tiny_model]
     assert [f["first"]["metric"] for f in whole["figures"]] == ["strict", "flexible"]
     assert [f["difference"] for f in whole["figures"]] == [0.0, 0.0]  # the weights are the same
-    shown = CliRunner().invoke(app, arguments).stdout
+    shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}).stdout
     assert "difference" in shown
     assert "expected: 0" in shown
 
@@ -365,7 +363,7 @@ def test_ctrl_c_keeps_answers_and_the_same_command_goes_on(
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "groundup", "eval", tiny_model, "--task", "gsm8k"]
-    command += ["--data", str(problems), "--max-tokens", "200", "--out", str(out), "--json"]
+    command += ["--data", str(problems), "--max-tokens", "60", "--out", str(out), "--json"]
     process = subprocess.Popen(
         command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
