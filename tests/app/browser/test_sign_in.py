@@ -132,6 +132,17 @@ def test_members_see_neither_models_nor_logs(
         assert page.locator(".model-form").count() == (name == "ada")
 
 
+@pytest.mark.parametrize("path", ["/labs", "/labs/attention", "/roadmap"])
+def test_the_workspace_is_shown_to_admins_alone(
+    path: str, shared_site: tuple[Site, Store], page: Page
+) -> None:
+    """What is written into it runs on the machine of the one who runs the app."""
+    site, _ = shared_site
+    sign_in(page, site, "bob", path)
+    expect(page.get_by_role("heading", name="Learning happens at home")).to_be_visible()
+    assert page.locator(".cm-editor, .workspace-offer, .lab-panel").count() == 0
+
+
 def test_one_who_is_no_admin_any_more_can_do_nothing_of_theirs(
     shared_site: tuple[Site, Store], page: Page
 ) -> None:
