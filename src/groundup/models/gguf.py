@@ -93,11 +93,16 @@ class GGUFTensor:
 
 @dataclass(frozen=True, eq=False)
 class GGUFFile:
-    """The content of one GGUF file; see :func:`read_gguf`."""
+    """The content of one GGUF file; see :func:`read_gguf`.
+
+    ``stored`` has each value of the metadata as it lies in the file, its type's number first, for
+    `write_gguf` to write again.
+    """
 
     path: Path
     metadata: dict[str, Any]
     tensors: dict[str, GGUFTensor]
+    stored: dict[str, memoryview]
 
 
 def read_gguf(path: Path) -> GGUFFile:
@@ -158,11 +163,14 @@ class _Reader:
         tensor_count, pair_count = self.integer(8), self.integer(8)
 
         metadata: dict[str, Any] = {}
+        stored: dict[str, memoryview] = {}
         for _ in range(pair_count):
             key = self.string()
             if key in metadata:
                 raise self.damaged(f"the metadata has the key {key!r:.80} twice")
+            start = self.at
             metadata[key] = self.value(self.integer(4))
+            stored[key] = memoryview(self.data)[start : self.at]
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
             raise self.damaged(
@@ -188,7 +196,7 @@ class _Reader:
             name: GGUFTensor(name, shape, kind, self.raw[base + start : base + end])
             for name, (shape, kind, start, end) in infos.items()
         }
-        return GGUFFile(self.path, metadata, tensors)
+        return GGUFFile(self.path, metadata, tensors, stored)
 
     def tensor_info(self, name: str, alignment: int) -> tuple[tuple[int, ...], GGMLType, int, int]:
         """The shape and type of a tensor, and where in the data section it starts and ends."""

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from groundup.errors import GroundupError
+from groundup.models.from_bitsandbytes import from_bitsandbytes
+from groundup.models.from_compressed_tensors import from_compressed_tensors
 from groundup.models.hugging_face_folder import read_config, read_weights, rename
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.rotary_scaling import RotaryScaling
@@ -29,11 +32,32 @@ def llama_from_hugging_face(folder: Path, dtype: torch.dtype = torch.float32) ->
         config = _config(entries, path)
     except KeyError as error:
         raise GroundupError(f"{path} lacks the entry {error}") from None
+    weights = read_weights(folder)
+    if (quantization := entries.get("quantization_config")) is not None:
+        weights = _dequantized(weights, quantization, path)
     state = {
         name.removeprefix("model."): w.to(torch.float32 if w.ndim == 1 else dtype)
-        for name, w in rename(read_weights(folder), EXPERTS).items()
+        for name, w in rename(weights, EXPERTS).items()
     }
     return Llama.from_state(config, state, folder)
+
+
+def _dequantized(
+    weights: dict[str, Tensor], config: dict[str, Any], path: Path
+) -> dict[str, Tensor]:
+    """What quantised weights stand for, in float32."""
+    method = config.get("quant_method")
+    try:
+        if method == "compressed-tensors":
+            return from_compressed_tensors(weights, config, path)
+        if method == "bitsandbytes":
+            return from_bitsandbytes(weights)
+    except KeyError as error:
+        raise GroundupError(f"{path} or the weights beside it lack {error}") from None
+    raise GroundupError(
+        f"{path} says that the weights are quantised by {method!r}: expected compressed-tensors or "
+        "bitsandbytes; take the model that it was made from, and `groundup quantize` it"
+    )
 
 
 def _config(config: dict[str, Any], path: Path) -> LlamaConfig:

@@ -1,7 +1,10 @@
 """A Llama-family model saved in Hugging Face's layout."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from groundup.errors import GroundupError
 from groundup.models.hugging_face_folder import rename, write_folder
@@ -11,8 +14,20 @@ from groundup.models.llama_from_hugging_face import EXPERTS
 __all__ = ["llama_to_hugging_face"]
 
 
-def llama_to_hugging_face(model: Llama, folder: Path) -> None:
+def llama_to_hugging_face(
+    model: Llama,
+    folder: Path,
+    *,
+    state: Mapping[str, Tensor] | None = None,
+    entries: Mapping[str, Any] | None = None,
+) -> None:
     """Write ``config.json`` and ``model.safetensors``, which `transformers` reads as well.
+
+    Args:
+        model: whose configuration is written.
+        folder: is made.
+        state: tensors to write, by our names; by default the model's.
+        entries: for the configuration, beside the model's own or in their place.
 
     Raises:
         GroundupError: the folder cannot be written, or no published family has this shape.
@@ -31,7 +46,7 @@ def llama_to_hugging_face(model: Llama, folder: Path) -> None:
                 "high_freq_factor": scaling.high,
                 "original_max_position_embeddings": scaling.original_context,
             }
-    entries: dict[str, Any] = {
+    found: dict[str, Any] = {
         "architectures": [f"{architecture}ForCausalLM"],
         "model_type": kind,
         "vocab_size": config.vocabulary,
@@ -55,17 +70,17 @@ def llama_to_hugging_face(model: Llama, folder: Path) -> None:
     }
     if kind == "smollm3":
         without = config.layers_without_rotary
-        entries["no_rope_layers"] = [int(layer not in without) for layer in range(config.layers)]
+        found["no_rope_layers"] = [int(layer not in without) for layer in range(config.layers)]
     if config.experts:
-        entries["num_local_experts"] = config.experts
-        entries["num_experts_per_tok"] = config.experts_per_token
-    state = dict(model.state_dict())
+        found["num_local_experts"] = config.experts
+        found["num_experts_per_tok"] = config.experts_per_token
+    tensors = dict(model.state_dict() if state is None else state)
     if config.tied_embeddings:
-        del state["lm_head.weight"]
+        del tensors["lm_head.weight"]
     if config.experts:
-        state = rename(state, [(ours, theirs) for theirs, ours in EXPERTS])
-    named = {n if n.startswith("lm_head") else f"model.{n}": w for n, w in state.items()}
-    write_folder(folder, entries, named)
+        tensors = rename(tensors, [(ours, theirs) for theirs, ours in EXPERTS])
+    named = {n if n.startswith("lm_head") else f"model.{n}": w for n, w in tensors.items()}
+    write_folder(folder, found | dict(entries or {}), named)
 
 
 def _family(config: LlamaConfig) -> tuple[str, str]:

@@ -20,7 +20,14 @@ from groundup.errors import GroundupError
 from .pieces import Pieces
 from .word_scanner import BERT, CL100K, DIGITS, GPT2, METASPACE, O200K, scan
 
-__all__ = ["PATTERNS", "Splitter", "named_splitter", "pattern_step", "splitter_from_json"]
+__all__ = [
+    "PATTERNS",
+    "Splitter",
+    "named_splitter",
+    "pattern_step",
+    "splitter_from_json",
+    "splitter_name",
+]
 
 Step = Callable[[Pieces], Pieces]
 
@@ -95,6 +102,25 @@ def named_splitter(name: str) -> Splitter:
             f"{', '.join(NAMES)}; take a model with one of these"
         )
     return Splitter(map(pattern_step, NAMES[name]))
+
+
+def splitter_name(spec: dict[str, Any] | None) -> str:
+    """The name in GGUF of what a ``pre_tokenizer`` object of a tokenizer.json describes.
+
+    Raises: GroundupError if there is none, or as `splitter_from_json`.
+    """
+
+    def steps(splitter: Splitter) -> list[object]:
+        return [(s.func, s.args, s.keywords) if isinstance(s, partial) else s
+                for s in splitter.steps]  # fmt: skip
+
+    wanted = steps(splitter_from_json(spec))
+    for name in NAMES:
+        if steps(named_splitter(name)) == wanted:
+            return name
+    raise GroundupError(
+        f"GGUF has no name for the pre-tokenizer {spec}: write the model in another format"
+    )
 
 
 def splitter_from_json(spec: dict[str, Any] | None) -> Splitter:
