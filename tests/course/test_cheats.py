@@ -148,6 +148,23 @@ BROKEN = {
 }  # fmt: skip
 
 
+CONSTANTS = {
+    "missing": ("GPT2, CL100K", "OTHER, CL100K", "does not define GPT2: expected the constant 0"),
+    "another value": ("range(6)", "range(1, 7)", "BERT is 5: expected the constant 4"),
+    "another type": ("range(6)", "'012345'", "BERT is '4': expected the constant 4"),
+}
+
+
+@pytest.mark.parametrize("case", CONSTANTS)
+def test_constants_are_part_of_what_is_expected(case: str, tmp_path: Path) -> None:
+    part = PARTS["pre-tokenization"]
+    file = tmp_path / f"{part.stem}.py"
+    right, wrong, words = CONSTANTS[case]
+    file.write_text(part.reference.read_text("utf-8").replace(right, wrong, 1), "utf-8")
+    (result,) = judge(part.id, file)
+    assert (result.status, words in result.message) == ("fatal", True), result.message
+
+
 @pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The processes that the grader starts; none, and nothing of theirs, is there afterwards."""

@@ -6,7 +6,7 @@ import pytest
 
 from groundup.errors import GroundupError
 from groundup.models.fetch import fetch
-from groundup.models.load import load_tokenizer
+from groundup.models.load_tokenizer import load_tokenizer
 from groundup.tokenizers.chat_template import ChatTemplate
 from groundup.tokenizers.tokenizer import Tokenizer
 from groundup.training.chat_format import PLAIN

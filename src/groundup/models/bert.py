@@ -15,7 +15,11 @@ __all__ = ["Bert", "BertClassifier", "BertConfig", "BertMaskedLM"]
 
 @dataclass(frozen=True)
 class BertConfig:
-    """The shape of a model; the defaults are those of the published base model."""
+    """The shape of a model; the defaults are those of the published base model.
+
+    Raises:
+        ValueError: dim is not a multiple of heads, or dropout is not from 0 to below 1.
+    """
 
     vocabulary: int = 30522
     dim: int = 768
@@ -38,12 +42,20 @@ class BertConfig:
 class Bert(nn.Module):
     """The encoder, and the pooler over its first token.
 
+    The vectors of a token (``embed_tokens``), of its position (``embed_positions``) and of its
+    segment (``embed_types``) are added, normed (``embed_norm``) and pass the dropout. Then come the
+    layers (``layers``), each an `EncoderLayer`. ``pooler`` is a `Linear` from C to C.
+
     Source: Devlin et al. 2018, "BERT", section 3; the layers are those of the original transformer
     with GELU, the positions are learned.
     """
 
     def __init__(self, config: BertConfig) -> None:
-        """Make the model with random weights: deviation 0.02, biases 0."""
+        """Make the model with random weights.
+
+        Matrices and embeddings are drawn from a normal distribution with standard deviation 0.02;
+        biases start at 0, norms at 1 and 0. So they are in the models with heads below.
+        """
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocabulary, config.dim)
@@ -100,10 +112,14 @@ class Bert(nn.Module):
 
 
 class BertMaskedLM(nn.Module):
-    """BERT with the head that it is trained with: which token stood here?"""
+    """BERT with the head that it is trained with: which token stood here?
+
+    What the encoder (``bert``) gives passes ``dense`` (C to C), the config's activation, a norm of
+    the config's eps (``norm``) and ``decoder`` (C to vocabulary, with bias).
+    """
 
     def __init__(self, config: BertConfig) -> None:
-        """Make the model; the output matrix (``decoder``) is that of the tokens' embeddings."""
+        """Make the model; the matrix of ``decoder`` is that of ``embed_tokens``: one parameter."""
         super().__init__()
         self.bert = Bert(config)
         self.dense = Linear(config.dim, config.dim)
@@ -126,7 +142,11 @@ class BertClassifier(nn.Module):
     """BERT with a linear layer over the pooled first token: one of several labels for a text."""
 
     def __init__(self, config: BertConfig, labels: int = 2) -> None:
-        """Make the model with ``labels`` classes, at least one."""
+        """Make the model: ``bert``, and after a dropout ``classifier`` (C to labels).
+
+        Raises:
+            ValueError: labels is not positive.
+        """
         super().__init__()
         if labels <= 0:
             raise ValueError(f"labels must be positive, got {labels}")

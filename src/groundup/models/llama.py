@@ -27,6 +27,9 @@ class LlamaConfig:
 
     Llama, SmolLM and SmolLM2 use the defaults; Qwen2 has ``qkv_bias``; Qwen3 ``qk_norm``; SmolLM3
     leaves out the rotation in some layers; Mistral has a ``window``, Mixtral ``experts``.
+
+    Raises:
+        ValueError: heads is not a multiple of kv_heads, or the window is not positive.
     """
 
     vocabulary: int
@@ -60,6 +63,17 @@ class Attention(nn.Module):
     """Project to queries, keys and values, rotate, attend, project back."""
 
     def __init__(self, config: LlamaConfig, layer: int, attend: Attend) -> None:
+        """Make the sublayer.
+
+        Args:
+            config: of the model.
+            layer: the index of its block, 0 first, under which a cache knows it.
+            attend: attends.
+
+        ``q_proj`` (dim to heads * head_dim), ``k_proj`` and ``v_proj`` (dim to kv_heads * head_dim)
+        have biases where ``qkv_bias`` says so, ``o_proj`` (back to dim) where ``output_bias`` does.
+        ``q_norm`` and ``k_norm`` are None, or with ``qk_norm`` RMSNorms of head_dim features.
+        """
         super().__init__()
         self.layer = layer
         self.attend = attend
@@ -76,7 +90,18 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, outputs: int
     ) -> Tensor:
-        """``x`` (B, T, dim); returns (B, outputs, dim), for the last ``outputs`` positions."""
+        """Attend.
+
+        Args:
+            x: shape (B, T, dim). The features of head h are h * head_dim and those that follow.
+            cos, sin: the rotary table of the T positions, shape (T, head_dim / 2), float32. Queries
+                and keys are turned by it, after their norms, but not in ``layers_without_rotary``.
+            cache: holds the keys and values of earlier positions, and takes up those of x.
+            outputs: only the last so many positions ask.
+
+        Returns:
+            Shape (B, outputs, dim), in the dtype of x.
+        """
         B, T, _ = x.shape
         # Widened once, here: the rotation and the cache then convert nothing.
         wide = torch.promote_types(x.dtype, cos.dtype)
@@ -101,6 +126,8 @@ class Block(nn.Module):
     """Attention, then feed-forward, each on a normalised input and added to the residual stream."""
 
     def __init__(self, config: LlamaConfig, layer: int, attend: Attend) -> None:
+        """Make the block: ``input_layernorm``, ``self_attn``, ``post_attention_layernorm`` and
+        ``mlp``, which is `SwiGLU`, or with experts `MixtureOfExperts`."""
         super().__init__()
         self.input_layernorm = RMSNorm(config.dim, config.norm_eps)
         self.self_attn = Attention(config, layer, attend)
@@ -116,7 +143,10 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, cos: Tensor, sin: Tensor, cache: Cache | None, outputs: int
     ) -> Tensor:
-        """``x`` (B, T, dim); returns (B, outputs, dim), for the last ``outputs`` positions."""
+        """``x`` (B, T, dim); returns (B, outputs, dim), for the last ``outputs`` positions.
+
+        What the sublayers read may be narrowed to their matrices' dtype; the stream x may not.
+        """
         attended = self.self_attn(self._narrow(self.input_layernorm(x)), cos, sin, cache, outputs)
         x = x[:, x.shape[1] - outputs :] + attended
         out: Tensor = x + self.mlp(self._narrow(self.post_attention_layernorm(x)))
@@ -130,6 +160,10 @@ class Block(nn.Module):
 
 class Llama(nn.Module):
     """A decoder-only transformer. Its parameters bear Hugging Face's names, less ``model.``.
+
+    Tokens become vectors (``embed_tokens``), which pass the blocks (``layers``) and a last norm
+    (``norm``). The output layer (``lm_head``, no bias) is a matrix of its own, or with
+    ``tied_embeddings`` that of the tokens: then one parameter.
 
     Between layers, values have the dtype of the norms' weights; matrices may be narrower. On a CPU
     that is float32 over bfloat16: the matrices' bytes are what generation waits for, while rounding

@@ -17,7 +17,11 @@ __all__ = ["Transformer", "TransformerConfig"]
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """The shape of a model; the defaults are those of the paper's base model."""
+    """The shape of a model; the defaults are those of the paper's base model.
+
+    Raises:
+        ValueError: dim is odd or not a multiple of heads, or dropout is not from 0 to below 1.
+    """
 
     vocabulary: int = 37000  # shared by source and target
     dim: int = 512
@@ -52,8 +56,11 @@ class TransformerConfig:
 class Transformer(nn.Module):
     """The encoder-decoder of 2017, with parameters under the names of Marian's in Hugging Face.
 
-    One matrix embeds source and target and is the output layer (section 3.4). The bias of the
-    logits is Marian's: zeros here, and not trained.
+    One matrix (``shared``) embeds source and target and is the output layer (``lm_head``, section
+    3.4). A token's vector, multiplied by sqrt(dim), and its position's, of sines in the first half
+    and cosines in the second, are added and pass the dropout. Then come the layers: ``encoder`` and
+    ``decoder`` are lists of them. The bias of the logits (``final_logits_bias``, a buffer of shape
+    (1, vocabulary)) is Marian's: zeros here, and not trained.
 
     Source: Vaswani et al. 2017, "Attention is all you need", section 3.
     """
@@ -61,7 +68,11 @@ class Transformer(nn.Module):
     final_logits_bias: Tensor
 
     def __init__(self, config: TransformerConfig) -> None:
-        """Make the model with random weights: Xavier's for matrices, dim ** -0.5 for embeddings."""
+        """Make the model with random weights.
+
+        Matrices are drawn uniformly by Xavier's rule, embeddings from a normal distribution with
+        standard deviation dim ** -0.5; biases start at 0, norms at 1 and 0.
+        """
         super().__init__()
         self.config = config
         shape = {"dropout": config.dropout, "activation": config.activation}
@@ -117,7 +128,10 @@ class Transformer(nn.Module):
         return x
 
     def remember(self, encoded: Tensor) -> Memory:
-        """Each decoder layer's keys and values of the encoder's output (B, S, C)."""
+        """Each decoder layer's keys and values of the encoder's output (B, S, C).
+
+        Each is of shape (B, H, S, D). They are the same for all tokens that are written.
+        """
         return [layer.encoder_attn.keys_values(encoded) for layer in self._decoder_layers()]
 
     def decode(

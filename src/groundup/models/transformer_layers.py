@@ -26,7 +26,23 @@ class EncoderLayer(nn.Module):
         activation: str = "relu",
         norm_eps: float = 1e-5,
     ) -> None:
-        """Make the layer; ``activation`` is one of `ACTIVATIONS`."""
+        """Make the layer.
+
+        Args:
+            dim: C, a multiple of heads.
+            hidden_dim: of the feed-forward layer.
+            heads: of the attention.
+            dropout: of what each sublayer gives, in training, before it is added.
+            activation: of the feed-forward layer, a name of `ACTIVATIONS`.
+            norm_eps: of both norms.
+
+        ``self_attn`` is `MultiHeadAttention`, ``self_attn_layer_norm`` the norm after it; ``fc1``
+        (C to hidden_dim), the activation and ``fc2`` (back) are the feed-forward layer, and
+        ``final_layer_norm`` is the norm after that.
+
+        Raises:
+            ValueError: there is no such activation, or dim is not a multiple of heads.
+        """
         super().__init__()
         self.self_attn = MultiHeadAttention(dim, heads)
         self.self_attn_layer_norm = nn.LayerNorm(dim, norm_eps)
@@ -60,7 +76,12 @@ class DecoderLayer(EncoderLayer):
         dropout: float,
         activation: str = "relu",
     ) -> None:
-        """Make the layer; ``layer`` is its index, under which a cache knows it."""
+        """Make the layer: the encoder's, with ``encoder_attn`` and ``encoder_attn_layer_norm``.
+
+        Args:
+            layer: its index, under which a cache knows it.
+            others: as `EncoderLayer` has them; the norms' eps are its default.
+        """
         super().__init__(dim, hidden_dim, heads, dropout=dropout, activation=activation)
         self.layer = layer
         self.encoder_attn = MultiHeadAttention(dim, heads)
@@ -74,7 +95,7 @@ class DecoderLayer(EncoderLayer):
         memory_bias: Tensor | None,
         cache: Cache | None,
     ) -> Tensor:
-        """One pass.
+        """Self-attention, attention over the encoder's output, feed-forward: a norm after each.
 
         Args:
             x: shape (B, T, C).

@@ -21,10 +21,20 @@ __all__ = ["ChatTemplate"]
 
 
 class ChatTemplate:
-    """One model's template; compiled when it is first rendered."""
+    """One model's template; compiled when it is first rendered.
+
+    Templates expect of Jinja2: blocks that leave no space behind (``trim_blocks`` and
+    ``lstrip_blocks``), nothing escaped for HTML, ``break`` and ``continue`` in loops; the filter
+    `to_json` by the name ``tojson``, and the functions `raise_exception` and `strftime_now`.
+    """
 
     def __init__(self, source: str, *, bos_token: str = "", eos_token: str = "") -> None:
-        """``source``: the Jinja2 text; the tokens are what the template's variables name so."""
+        """Keep the template; a text that is not valid is found when it is rendered.
+
+        Arguments:
+            source: the Jinja2 text, which stays readable as ``self.source``.
+            bos_token, eos_token: what the template's variables of these names hold.
+        """
         self.source = source
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
 
@@ -39,9 +49,12 @@ class ChatTemplate:
         Arguments:
             messages: ``{"role": "system" | "user" | "assistant" | ..., "content": ...}`` in order.
             add_generation_prompt: end with the opening of the assistant's next message.
-            variables: more names for the template, such as ``tools`` or ``enable_thinking``.
+            variables: more names for the template, such as ``tools`` or ``enable_thinking``; they
+                also win over the tokens. ``tools`` and ``documents`` are None where not given, as
+                templates ask for them without asking first whether they are there.
 
-        Raises: GroundupError if the template is not valid, refuses the messages, or fails.
+        Raises: GroundupError, with the reason, if the template is not valid, refuses the messages,
+        does what the sandbox forbids, or fails in any other way.
         """
         given = {"tools": None, "documents": None, **self._tokens, **variables}
         try:
@@ -76,7 +89,10 @@ def to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Jinja2's own filter escapes ``<``, ``>``, ``&`` and ``'`` for HTML; models saw plain JSON."""
+    """JSON as models saw it, with the options of `json.dumps`.
+
+    Jinja2's own filter escapes ``<``, ``>``, ``&`` and ``'`` for HTML. Letters beyond ASCII stay.
+    """
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,
@@ -87,8 +103,10 @@ def to_json(
 
 
 def raise_exception(message: str) -> None:
+    """By which a template refuses a conversation. Raises: GroundupError with this message."""
     raise GroundupError(message)
 
 
 def strftime_now(format: str) -> str:
+    """The local date and time in a format of `datetime.strftime`, for prompts that tell the day."""
     return datetime.now().strftime(format)

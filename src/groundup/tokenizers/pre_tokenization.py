@@ -18,7 +18,18 @@ import regex
 from groundup.errors import GroundupError
 
 from .pieces import Pieces
-from .word_scanner import BERT, CL100K, DIGITS, GPT2, METASPACE, O200K, scan
+from .word_scanner import (
+    BERT,
+    CL100K,
+    CL100K_PATTERN,
+    DIGITS,
+    GPT2,
+    GPT2_PATTERN,
+    METASPACE,
+    O200K,
+    O200K_PATTERN,
+    scan,
+)
 
 __all__ = [
     "PATTERNS",
@@ -31,20 +42,7 @@ __all__ = [
 
 Step = Callable[[Pieces], Pieces]
 
-CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-CL100K_PATTERN = (
-    CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 QWEN2_PATTERN = CL100K_PATTERN.replace("{1,3}", "")  # digits one by one; else the same
-O200K_PATTERN = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-    f"{CONTRACTIONS}?"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-    f"{CONTRACTIONS}?"
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 PATTERNS = {
     "gpt2": GPT2_PATTERN,
     "cl100k": CL100K_PATTERN,

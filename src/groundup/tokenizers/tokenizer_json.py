@@ -11,7 +11,8 @@ from typing import Any
 from groundup import atomic_write
 from groundup.errors import GroundupError
 
-from .pre_tokenization import GPT2_PATTERN, PATTERNS
+from .pre_tokenization import PATTERNS
+from .word_scanner import GPT2_PATTERN
 
 __all__ = ["byte_pair_json", "save_tokenizer", "unigram_json", "wordpiece_json"]
 

@@ -88,6 +88,10 @@ class PartUnderTest(ModuleType):
                 )
             if isinstance(expected, GenericAlias):  # a type by another name
                 continue
+            if not callable(expected):
+                if type(actual) is not type(expected) or actual != expected:
+                    raise LoadFailure(f"{name} is {actual!r:.80}: expected {_describe(expected)}")
+                continue
             if isinstance(expected, type) != isinstance(actual, type):
                 got = "a class" if isinstance(actual, type) else repr(actual)
                 raise LoadFailure(f"{name} should be {_describe(expected)}, and is {got}")
@@ -158,6 +162,8 @@ def _describe(expected: Any) -> str:
         return f"the type {expected}"
     if isinstance(expected, type):
         return f"the class {expected.__name__}"
+    if not callable(expected):
+        return f"the constant {expected!r:.80}"
     return f"the function {expected.__name__}{_plain(inspect.signature(expected))}"
 
 

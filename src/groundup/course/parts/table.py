@@ -191,6 +191,30 @@ PARTS: dict[str, Part] = {
             forbidden=FUSED_ATTENTION,
         ),
         Part(
+            "transformer-layers",
+            "groundup.models.transformer_layers",
+            minutes=60,
+            summary="The layers of 2017: attention, feed-forward, and a norm after each addition",
+            needs=("multi-head-attention",),
+            forbidden=FUSED_ATTENTION,
+        ),
+        Part(
+            "transformer",
+            "groundup.models.transformer",
+            minutes=75,
+            summary="The encoder that reads a source, the decoder that writes the target",
+            needs=("transformer-layers", "sinusoidal-positions"),
+            forbidden=FUSED_ATTENTION,
+        ),
+        Part(
+            "bert",
+            "groundup.models.bert",
+            minutes=75,
+            summary="The encoder with a head for masked words and one for labels",
+            needs=("transformer-layers", "masked-language-model"),
+            forbidden=FUSED_ATTENTION,
+        ),
+        Part(
             "relative-position-bias",
             "groundup.models.relative_position_bias",
             minutes=45,
@@ -203,6 +227,13 @@ PARTS: dict[str, Part] = {
             minutes=90,
             summary="The decoder with learned positions and norms before each sublayer",
             needs=("attention", "kv-cache"),
+        ),
+        Part(
+            "llama",
+            "groundup.models.llama",
+            minutes=120,
+            summary="The decoder with RMSNorm, rotary positions and SwiGLU",
+            needs=("gpt-2", "rms-norm", "rotary", "swiglu"),
         ),
         Part(
             "masked-language-model",
@@ -299,6 +330,12 @@ PARTS: dict[str, Part] = {
             needs=("byte-pair-encoding",),
         ),
         Part(
+            "pre-tokenization",
+            "groundup.tokenizers.word_scanner",
+            minutes=90,
+            summary="The split into words, numbers and spaces, as loops",
+        ),
+        Part(
             "wordpiece",
             "groundup.tokenizers.wordpiece",
             minutes=30,
@@ -317,6 +354,12 @@ PARTS: dict[str, Part] = {
             summary="Expectation maximisation over segmentations, and pruning",
             needs=("unigram",),
             forbidden=frozenset({"digamma", "special_digamma", "special_psi", "polygamma"}),
+        ),
+        Part(
+            "chat-template",
+            "groundup.tokenizers.chat_template",
+            minutes=45,
+            summary="Messages with roles, rendered by a program that is not trusted",
         ),
         Part(
             "regular-expression",
