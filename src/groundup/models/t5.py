@@ -23,6 +23,9 @@ class T5Config:
 
     Version 1.1, and all models that were made from it, have ``gated`` layers and an output layer of
     their own.
+
+    Raises:
+        ValueError: dropout is not from 0 to below 1.
     """
 
     vocabulary: int = 32128
@@ -53,9 +56,13 @@ class T5Config:
 
 
 class T5FeedForward(nn.Module):
-    """``wo(relu(wi(x)))``, or gated: ``wo(gelu(wi_0(x)) * wi_1(x))``."""
+    """``wo(relu(wi(x)))``, or gated: ``wo(gelu(wi_0(x)) * wi_1(x))``.
+
+    The GELU is the approximation by tanh. What ``wo`` reads passes the dropout.
+    """
 
     def __init__(self, config: T5Config) -> None:
+        """Make ``wi``, or with ``config.gated`` ``wi_0`` and ``wi_1``, and ``wo``: no biases."""
         super().__init__()
         self.gated = config.gated
         if config.gated:
@@ -81,6 +88,13 @@ class T5Layer(nn.Module):
     and added to the residual stream."""
 
     def __init__(self, config: T5Config, layer: int, kind: Literal["encoder", "decoder"]) -> None:
+        """Make the layer; ``layer`` is its index, under which a cache knows it.
+
+        ``self_attn``, ``cross_attn`` (`MultiHeadAttention` without bias and with a scale of 1) and
+        ``mlp`` (`T5FeedForward`) have each an RMSNorm before them: ``self_attn_norm``,
+        ``cross_attn_norm``, ``mlp_norm``. In an encoder both of the middle ones are None. What a
+        sublayer gives passes the dropout before it is added.
+        """
         super().__init__()
         self.layer = layer
         self.self_attn_norm = RMSNorm(config.dim, config.norm_eps)
@@ -109,7 +123,18 @@ class T5Layer(nn.Module):
         memory_bias: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """``x`` (B, T, C) to (B, T, C); the arguments as `DecoderLayer.decode` has them."""
+        """One pass.
+
+        Args:
+            x: shape (B, T, C).
+            score_bias: of the attention over the own positions, distances and masks together.
+            memory: the encoder's keys and values, from ``cross_attn.keys_values``; in a decoder.
+            memory_bias: of the attention over them.
+            cache: holds the keys and values of earlier positions, and takes up those of x.
+
+        Returns:
+            Shape (B, T, C).
+        """
         normalised = self.self_attn_norm(x)
         k, v = self.self_attn.keys_values(normalised)
         if cache is not None:
@@ -127,6 +152,8 @@ class T5Stack(nn.Module):
     """The encoder or the decoder: layers that share one table of relative positions."""
 
     def __init__(self, config: T5Config, kind: Literal["encoder", "decoder"]) -> None:
+        """Make ``position_bias``, which sees both directions in the encoder alone; ``layers``; a
+        last ``norm``; ``dropout``, through which the embeddings and the last norm's output pass."""
         super().__init__()
         count = config.encoder_layers if kind == "encoder" else config.layers
         self.position_bias = RelativePositionBias(
@@ -143,14 +170,21 @@ class T5Stack(nn.Module):
 class T5(nn.Module):
     """The text-to-text transformer, both published kinds (see `T5Config`).
 
-    Scores are not divided by sqrt(D): the queries' initial weights are that much smaller instead.
+    ``shared`` embeds source and target, ``encoder`` and ``decoder`` are `T5Stack`, ``lm_head`` is
+    the output layer. Scores are not divided by sqrt(D): the queries' initial weights are that much
+    smaller instead.
 
     Source: Raffel et al. 2019, "Exploring the limits of transfer learning", section 2.1;
     Shazeer 2020, "GLU variants improve transformer", for the gated layers.
     """
 
     def __init__(self, config: T5Config) -> None:
-        """Make the model with random weights, of the authors' deviations."""
+        """Make the model with random weights, of the authors' deviations.
+
+        Embeddings and output layer are drawn with standard deviation 1, all other matrices with
+        one over the root of their inputs; the queries' of dim * head_dim, the table of positions of
+        dim.
+        """
         super().__init__()
         self.config = config
         self.shared = nn.Embedding(config.vocabulary, config.dim)

@@ -17,7 +17,8 @@ def embedding(ids: NDArray[np.integer], weight: Tensor) -> Tensor:
         weight: shape (V, C).
 
     Returns:
-        Shape (*ids.shape, C). A row that is named several times receives the sum of the gradients.
+        Shape (*ids.shape, C), in the dtype of the weight. A row that is named several times
+        receives the sum of the gradients, one that is not named zeros.
 
     Raises:
         ValueError: an id is not an integer from 0 to V - 1.
@@ -44,6 +45,7 @@ class Embedding(Module):
     """A table of vectors, drawn from a standard normal distribution and trained."""
 
     def __init__(self, size: int, features: int, *, rng: np.random.Generator) -> None:
+        """Make the table: ``weight``, a tensor of shape (size, features), float32 and trained."""
         self.weight = Tensor(
             rng.standard_normal((size, features)).astype(np.float32), requires_grad=True
         )

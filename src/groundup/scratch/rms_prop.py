@@ -31,6 +31,12 @@ class RMSProp(Optimiser):
     ) -> None:
         """Begin with a mean square of zeros.
 
+        Args:
+            parameters: what to change.
+            learning_rate: not negative.
+            decay: how much of the mean each step keeps, from 0 to less than 1.
+            eps: added to the root, positive.
+
         Raises:
             ValueError: decay is not from 0 to less than 1, or eps not positive.
         """
@@ -43,7 +49,14 @@ class RMSProp(Optimiser):
         self.eps = eps
 
     def update(self, data: Array, gradient: Array, *running: Array) -> None:
-        """Change one parameter and its mean square in place."""
+        """Change one parameter and its mean square in place.
+
+        Args:
+            data: the parameter's values.
+            gradient: of the same shape; it stays as it is.
+            running: the mean of squares, which this method changes: ``step`` keeps it until the
+                next time.
+        """
         (square,) = running
         square *= self.decay
         square += (1 - self.decay) * gradient * gradient

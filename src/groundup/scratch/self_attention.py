@@ -21,10 +21,19 @@ class SelfAttention(Module):
     def __init__(
         self, features: int, heads: int, *, rng: np.random.Generator, causal: bool = False
     ) -> None:
-        """Make the layer: ``qkv`` projects to queries, keys and values at once, ``out`` back.
+        """Make the layer.
+
+        Args:
+            features: C.
+            heads: H; head h has the D = C / H features h * D and those that follow.
+            rng: draws the weights.
+            causal: whether a position asks those up to itself alone.
+
+        ``qkv``, a `Linear` layer from C to 3 C, gives all queries, then all keys, then all values;
+        ``out``, from C to C, projects the heads' answers back.
 
         Raises:
-            ValueError: features is not a multiple of heads.
+            ValueError: features is not a multiple of heads, or heads is not positive.
         """
         if heads < 1 or features % heads:
             raise ValueError(f"features ({features}) must be a multiple of heads ({heads})")
@@ -34,7 +43,7 @@ class SelfAttention(Module):
         self.causal = causal
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Attend.
+        """Attend: softmax(q @ k^T / sqrt(D)) @ v in each head, the answers side by side.
 
         Args:
             x: shape (B, T, C).

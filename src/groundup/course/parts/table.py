@@ -88,6 +88,13 @@ PARTS: dict[str, Part] = {
             needs=("autograd",),
         ),
         Part(
+            "softmax",
+            "groundup.scratch.softmax",
+            minutes=30,
+            summary="Scores to probabilities, and to their logarithms, for scores of any size",
+            needs=("autograd",),
+        ),
+        Part(
             "gradient-check",
             "groundup.scratch.gradient_check",
             minutes=45,
@@ -98,6 +105,13 @@ PARTS: dict[str, Part] = {
             "groundup.scratch.sgd",
             minutes=30,
             summary="Gradient descent with momentum, also Nesterov's",
+        ),
+        Part(
+            "rms-prop",
+            "groundup.scratch.rms_prop",
+            minutes=20,
+            summary="Gradients divided by their own running size",
+            needs=("sgd-momentum",),
         ),
         Part(
             "adam",
@@ -139,6 +153,27 @@ PARTS: dict[str, Part] = {
             minutes=120,
             summary="The convolution as a matrix product, forward and backward",
             needs=("linear",),
+        ),
+        Part(
+            "max-pool",
+            "groundup.scratch.max_pool2d",
+            minutes=45,
+            summary="Of each window the largest value, and where its gradient goes",
+            needs=("conv2d",),
+        ),
+        Part(
+            "embedding",
+            "groundup.scratch.embedding",
+            minutes=30,
+            summary="A learned vector for each id, whose gradients add up",
+            needs=("autograd",),
+        ),
+        Part(
+            "self-attention",
+            "groundup.scratch.self_attention",
+            minutes=60,
+            summary="Several heads in NumPy, out of simpler operations",
+            needs=("softmax", "linear"),
         ),
         Part(
             "dropout",
@@ -220,6 +255,14 @@ PARTS: dict[str, Part] = {
             minutes=45,
             summary="T5's learned bias for buckets of distances",
             needs=("multi-head-attention",),
+        ),
+        Part(
+            "t5",
+            "groundup.models.t5",
+            minutes=90,
+            summary="The encoder-decoder with relative positions and a norm before each sublayer",
+            needs=("relative-position-bias", "rms-norm", "span-corruption"),
+            forbidden=FUSED_ATTENTION,
         ),
         Part(
             "gpt-2",
