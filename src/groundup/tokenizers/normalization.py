@@ -16,8 +16,7 @@ import regex
 from numpy.typing import NDArray
 
 from groundup.errors import GroundupError
-
-from .character_classes import CJK, character_classes
+from groundup.tokenizers.character_classes import CJK, character_classes
 
 __all__ = ["Normalizer", "as_it_is", "normalizer_from_json"]
 
@@ -37,8 +36,16 @@ def as_it_is(text: str) -> tuple[str, Origins]:
 def normalizer_from_json(spec: dict[str, Any] | None) -> Normalizer:
     """The normaliser that the ``normalizer`` object of a tokenizer.json describes.
 
-    Supported: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, BertNormalizer, Sequence, and None.
+    Supported: NFC, NFD, NFKC and NFKD, the forms of Unicode (`by_cluster`); Lowercase and
+    StripAccents, which change each character by itself (`ByCharacter`); BertNormalizer
+    (`bert_normalizer`); Sequence, whose ``normalizers`` come one after another (`in_sequence`); and
+    None, which changes nothing.
+
+    Returns: a function of a text. It gives the new text and its origins: for each new character
+    where what it was starts and ends in the text that was given. The origins are None where every
+    character became one.
     Raises: GroundupError for anything else.
+    Example: NFC of "ae\u0301" is "aé" with the origins ((0, 1), (1, 3)).
     """
     match spec:
         case None:
@@ -62,7 +69,9 @@ def normalizer_from_json(spec: dict[str, Any] | None) -> Normalizer:
 def by_cluster(change: Callable[[str], str], text: str) -> tuple[str, Origins]:
     """Change a text whose characters may be joined with those behind them.
 
-    What becomes of a character and its marks comes from all of them.
+    What becomes of a character and its marks (a match of ``CLUSTER``) comes from all of them: each
+    new character has the whole cluster's span. If changing cluster by cluster gives another text
+    than changing all of it does, the latter is right, and each character comes from the whole text.
     """
     if text.isascii() or (changed := change(text)) == text:
         return text, None
@@ -77,11 +86,13 @@ class ByCharacter:
     """Changes each character by itself. What becomes of it is found out once."""
 
     def __init__(self, change: Callable[[str], str]) -> None:
+        """``change``: one character to what it becomes: none, one or several."""
         self._change = change
         self._becomes: dict[int, str] = {}
         self._lengths = np.full(0x110000, -1, np.int8)  # of what a code point becomes
 
     def __call__(self, text: str) -> tuple[str, Origins]:
+        """The new text and its origins, as `normalizer_from_json` says."""
         codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
         for code in np.unique(codes[self._lengths[codes] < 0]).tolist():
             self._becomes[code] = self._change(chr(code))
@@ -101,6 +112,12 @@ def origins_of(old: list[int], new: list[int]) -> NDArray[np.int64]:
 
 
 def in_sequence(normalizers: list[Normalizer]) -> Normalizer:
+    """One after another. The origins are in the first one's text.
+
+    What came from several characters, of which each came from somewhere, comes from the first one's
+    start to the last one's end.
+    """
+
     def normalize(text: str) -> tuple[str, Origins]:
         origins: Origins = None
         for normalizer in normalizers:
@@ -114,13 +131,19 @@ def in_sequence(normalizers: list[Normalizer]) -> Normalizer:
 
 
 def without_accents(text: str) -> str:
+    """Without marks that take no room of their own (category Mn)."""
     return "".join(c for c in text if unicodedata.category(c) != "Mn")
 
 
 def bert_normalizer(spec: dict[str, Any]) -> Normalizer:
-    """BERT's: controls are dropped, spaces are all U+0020, Chinese characters stand alone.
+    """BERT's: each character passes these, as far as the file has them on.
 
-    Without ``strip_accents`` in the file, accents are dropped where letters are lowered.
+    - ``clean_text``: tab, line ends and the separators (Zs, Zl, Zp) become U+0020; other controls
+      (Cc, Cf, Co) and U+FFFD are dropped.
+    - ``handle_chinese_chars``: a character of the class CJK gets a space on each side.
+    - ``strip_accents``: it is decomposed (NFD) and loses its accents. Where the file has None for
+      it, or nothing, it is as ``lowercase`` says.
+    - ``lowercase``: it is lowered.
     """
     lowercase: bool = spec["lowercase"]
     strip = lowercase if spec.get("strip_accents") is None else spec["strip_accents"]

@@ -373,6 +373,12 @@ PARTS: dict[str, Part] = {
             needs=("byte-pair-encoding",),
         ),
         Part(
+            "normalization",
+            "groundup.tokenizers.normalization",
+            minutes=75,
+            summary="One way of writing for what has several, and where each character came from",
+        ),
+        Part(
             "pre-tokenization",
             "groundup.tokenizers.word_scanner",
             minutes=90,

@@ -27,7 +27,7 @@ def arrays(B: int, T: int, C: int) -> tuple[Array, ...]:
 def attended(heads: int, causal: bool) -> Callable[..., torch.Tensor]:
     def function(x: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
         B, T, C = x.shape
-        three = F.linear(x, weights[0], weights[1]).split(C, dim=-1)
+        three = F.linear(x, weights[0], weights[1]).chunk(3, dim=-1)
         q, k, v = (part.view(B, T, heads, C // heads).transpose(1, 2) for part in three)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return F.linear(mixed.transpose(1, 2).reshape(B, T, C), weights[2], weights[3])

@@ -7,7 +7,12 @@ import numpy as np
 import torch
 
 from groundup.course.grader.compare import assert_close
-from groundup.course.grader.scratch_operation import Array, assert_operation, expectation
+from groundup.course.grader.scratch_operation import (
+    Array,
+    Expectation,
+    assert_operation,
+    expectation,
+)
 from groundup.scratch.tensor import Tensor
 
 NAMES = ("softmax", "log_softmax")
@@ -19,7 +24,7 @@ def normal(*shape: int) -> Array:
 
 def compare(part: ModuleType, cases: dict[str, Array], *names: str, rtol: float = 1e-9) -> None:
     """Values and gradients of these functions."""
-    expected = {}
+    expected: dict[tuple[str, str], Expectation] = {}
     for name in names:
         function = lambda x, name=name: getattr(torch, name)(x, dim=-1)  # noqa: E731
         expected |= {(name, case): expectation(function, x) for case, x in cases.items()}

@@ -125,7 +125,7 @@ def decoded(
 
 def scores(hidden: Tensor, w: dict[str, Tensor]) -> Tensor:
     """Those of tied embeddings."""
-    return hidden * C**-0.5 @ w["shared.weight"].T
+    return hidden @ w["shared.weight"].T / math.sqrt(C)
 
 
 def model_with(part: ModuleType, state: dict[str, Tensor], **changes: Any) -> Any:
