@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from groundup.course.grader.compare import assert_close, unchanged
 from groundup.scratch.tensor import Tensor
 
-__all__ = ["adam_kernel", "assert_steps", "sgd_kernel", "torch_steps"]
+__all__ = ["Kernel", "adam_kernel", "assert_cases", "assert_steps", "sgd_kernel", "torch_steps"]
 
 Array = NDArray[Any]
 
@@ -75,6 +75,38 @@ def torch_steps(
         now = rate if isinstance(rate, float) else rate(step)
         kernel(parameters, gradients, (first, second), step + 1, now)
     return [parameter.numpy() for parameter in parameters]
+
+
+def assert_cases(
+    make: Callable[..., Any],
+    kernel: Callable[..., Kernel],
+    cases: dict[str, dict[str, Any]],
+    rate: float,
+    counts: tuple[int, ...] = (100,),
+) -> None:
+    """Fail unless, with the options of each case, some numbers of steps lead where torch's do.
+
+    Args:
+        make: an optimiser of parameters, at this rate, with the options.
+        kernel: torch's, with the options.
+        cases: options by the name of the case.
+        rate: the learning rate.
+        counts: the numbers of steps.
+
+    Raises:
+        CheckFailure: as ``assert_steps`` does, with the name of the case.
+    """
+    expected = {
+        (name, steps): torch_steps(kernel(**options), rate, steps)
+        for name, options in cases.items()
+        for steps in counts
+    }
+    for (name, steps), want in expected.items():
+
+        def case(parameters: Sequence[Tensor], options: dict[str, Any] = cases[name]) -> Any:
+            return make(parameters, rate, **options)
+
+        assert_steps(case, want, steps, what=name)
 
 
 def assert_steps(

@@ -1,13 +1,18 @@
 """Checks of `groundup.scratch.adam`. Oracle: torch's kernel of it in float64."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from groundup.course.grader.compare import assert_close, assert_equal, assert_raises
-from groundup.course.grader.scratch_optimiser import adam_kernel, assert_steps, torch_steps
+from groundup.course.grader.scratch_optimiser import (
+    adam_kernel,
+    assert_cases,
+    assert_steps,
+    torch_steps,
+)
 from groundup.scratch.tensor import Tensor
 
 Options = dict[str, Any]
@@ -15,17 +20,8 @@ Options = dict[str, Any]
 
 def compare(part: ModuleType, cases: dict[str, Options], counts: tuple[int, ...] = (100,)) -> None:
     """Parameters after these numbers of steps."""
-    expected = {
-        (name, steps): torch_steps(adam_kernel(**options), 0.01, steps)
-        for name, options in cases.items()
-        for steps in counts
-    }
-    for (name, steps), want in expected.items():
-
-        def make(parameters: Sequence[Tensor], options: Options = cases[name]) -> Any:
-            return part.Adam(parameters, 0.01, **options)
-
-        assert_steps(make, want, steps, what=name)
+    make = lambda *args, **options: part.Adam(*args, **options)  # noqa: E731
+    assert_cases(make, adam_kernel, cases, 0.01, counts)
 
 
 def check_first_step(part: ModuleType) -> None:

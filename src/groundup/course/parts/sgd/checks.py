@@ -1,13 +1,18 @@
 """Checks of `groundup.scratch.sgd`. Oracle: torch's kernel of it in float64."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from groundup.course.grader.compare import assert_close, assert_equal, assert_raises
-from groundup.course.grader.scratch_optimiser import assert_steps, sgd_kernel, torch_steps
+from groundup.course.grader.scratch_optimiser import (
+    assert_cases,
+    assert_steps,
+    sgd_kernel,
+    torch_steps,
+)
 from groundup.scratch.tensor import Tensor
 
 Options = dict[str, Any]
@@ -15,17 +20,8 @@ Options = dict[str, Any]
 
 def compare(part: ModuleType, cases: dict[str, Options], counts: tuple[int, ...] = (100,)) -> None:
     """Parameters after these numbers of steps."""
-    expected = {
-        (name, steps): torch_steps(sgd_kernel(**options), 0.1, steps)
-        for name, options in cases.items()
-        for steps in counts
-    }
-    for (name, steps), want in expected.items():
-
-        def make(parameters: Sequence[Tensor], options: Options = cases[name]) -> Any:
-            return part.SGD(parameters, 0.1, **options)
-
-        assert_steps(make, want, steps, what=name)
+    make = lambda *args, **options: part.SGD(*args, **options)  # noqa: E731
+    assert_cases(make, sgd_kernel, cases, 0.1, counts)
 
 
 def check_plain(part: ModuleType) -> None:
