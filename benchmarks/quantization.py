@@ -1,9 +1,11 @@
 """What narrower numbers cost a model: its perplexity on a text, beside float32's.
 
 python benchmarks/quantization.py TEXT_FILE [--tokens 4096] [--windows 16] [--only gptq,awq]
+    [--calibration lessons]
 
 Lines are printed as they are measured: first the forms in which the engine reads weights, then the
-methods of `groundup quantize`, each applied to the float32 weights anew.
+methods of `groundup quantize`, each applied to the float32 weights anew. They are calibrated on the
+end of the same text, or on the lessons, as the command does by default.
 """
 
 import argparse
@@ -81,11 +83,17 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--windows", type=int, default=16)
     parser.add_argument("--model", default="smollm2-135m-instruct")
+    parser.add_argument("--calibration", choices=["text", "lessons"], default="text")
     parser.add_argument("--only", help="methods whose names begin so, with commas between")
     options = parser.parse_args()
     tokenizer = load_model(options.model).tokenizer
     ids = tokenizer.encode(options.text.read_text(), special=False)[: options.tokens]
-    read = tokenizer.encode(packaged_text(), special=False)[: options.windows * WINDOW]
+    source = packaged_text() if options.calibration == "lessons" else options.text.read_text()
+    read = tokenizer.encode(source, special=False)
+    if options.calibration == "lessons":
+        read = read[: options.windows * WINDOW]
+    else:
+        read = read[options.tokens :][-options.windows * WINDOW :]
     windows = torch.tensor(read).view(-1, WINDOW)
     wanted = tuple(options.only.split(",")) if options.only else ("",)
     exact, _ = method_perplexity(options.model, ids, None, windows)

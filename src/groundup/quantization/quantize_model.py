@@ -35,6 +35,9 @@ METHODS = {
     "awq": "4 bits in groups; weights that meet large inputs are rounded more finely",
 }
 CALIBRATED = {"smoothquant", "gptq", "awq"}
+# Of GPTQ. On text of another kind than the calibration's, ten times the paper's loses less: a few
+# thousand tokens say little about the Hessian's small directions (docs/lab-notes.md).
+DAMPING = 0.1
 EIGHT_BITS = {"int8", "llm-int8", "smoothquant"}
 
 
@@ -157,7 +160,7 @@ def rounded(weight: Tensor, how: Quantization, calibration: Calibration | None) 
     assert how.group is not None
     if how.method == "gptq":
         assert calibration is not None
-        return gptq(weight, calibration.hessian, group=how.group, grid=how.grid)
+        return gptq(weight, calibration.hessian, group=how.group, damping=DAMPING, grid=how.grid)
     return GroupedInt4.of(weight, how.group, how.grid)
 
 

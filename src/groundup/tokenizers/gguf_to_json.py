@@ -29,7 +29,7 @@ def gguf_tokenizer_files(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
     tokens: list[str] = value("tokens")
     special = {"normalized": False, "single_word": False, "lstrip": False, "rstrip": False}
     added = [
-        {"id": i, "content": tokens[i], "special": kind == CONTROL, **special}
+        {"id": i, "content": tokens[i], "special": bool(kind == CONTROL), **special}
         for i, kind in enumerate(value("token_type"))
         if kind in (CONTROL, USER_DEFINED)
     ]
