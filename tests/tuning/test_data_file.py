@@ -118,6 +118,9 @@ def test_duplicates_are_found_whatever_their_white_space() -> None:
     kept, repeated = without_duplicates([Example(i, text=t) for i, t in enumerate(texts, 1)])
     assert [example.row for example in kept] == [1, 2, 5]
     assert repeated == [3, 4]
+    spaced = [{"role": turn["role"], "content": f" {turn['content']}\n"} for turn in CHAT]
+    chats = [Example(i, tuple(turns)) for i, turns in enumerate((CHAT, spaced, WORSE), 1)]
+    assert without_duplicates(chats) == ([chats[0], chats[2]], [2])
 
 
 def test_what_is_held_out_follows_from_seed_and_text() -> None:

@@ -18,6 +18,7 @@ from groundup.cli.quantize import quantize
 from groundup.cli.serve import serve
 from groundup.cli.tokenizer import tokenizer_app
 from groundup.cli.train import train_app
+from groundup.cli.tune import tune
 from groundup.cli.up import up
 from groundup.cli.users import users_app
 from groundup.errors import GroundupError
@@ -58,6 +59,7 @@ app.command("eval", rich_help_panel="Use it")(evaluate_command)
 app.add_typer(models_app, name="models", rich_help_panel="Use it")
 app.add_typer(users_app, name="users", rich_help_panel="Use it")
 app.add_typer(train_app, name="train", rich_help_panel="Train")
+app.command(rich_help_panel="Train")(tune)
 app.command(rich_help_panel="Train")(draw)
 app.command(rich_help_panel="Train")(quantize)
 app.add_typer(tokenizer_app, name="tokenizer", rich_help_panel="Train")

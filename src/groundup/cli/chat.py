@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from groundup.course.swap import Swaps
     from groundup.engine.conversation import Conversation
     from groundup.engine.sampling_params import SamplingParams
+    from groundup.models.language_model import LanguageModel
 
 __all__ = ["chat"]
 
@@ -39,8 +40,15 @@ def chat(
         typer.Argument(help="Ask this once and print the answer. Piped text is put behind it."),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A packaged model, a GGUF file, a folder, or a hub id.")
-    ] = "smollm2-135m-instruct",
+        str | None,
+        typer.Option(
+            help="A packaged model, a GGUF file, a folder, or a hub id.",
+            show_default="the adapter's, or smollm2-135m-instruct",
+        ),
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="A folder that groundup tune or peft wrote.")
+    ] = None,
     system: Annotated[
         str | None, typer.Option(help="The system message.", show_default="the model's own")
     ] = None,
@@ -81,6 +89,7 @@ def chat(
 
     swaps = install_swaps(find_swaps(find_workspace()))
     notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    name = model or (adapter and _base_of(adapter)) or "smollm2-135m-instruct"
 
     def load() -> "tuple[Conversation, SamplingParams]":
         with notes.status("starting"):
@@ -95,10 +104,18 @@ def chat(
             params = SamplingParams(temperature, top_k, top_p, min_p, repetition_penalty, seed)
         except ValueError as error:
             raise GroundupError(str(error)) from None
-        path = locate(model)  # a model that has to be fetched shows its own progress
+        path = locate(name)  # a model that has to be fetched shows its own progress
         with notes.status("loading the model (the first time, kernels are compiled)"):
             wanted = None if dtype == "auto" else getattr(torch, dtype)
-            loaded, tokenizer = load_language_model(str(path), wanted)
+            loaded: LanguageModel
+            loaded, tokenizer = base = load_language_model(str(path), wanted)
+            if adapter is not None:
+                from groundup.tuning.adapter_folder import load_adapter
+
+                adapted = load_adapter(adapter, base[0])
+                # Over a 4-bit base, each token would unpack every matrix anew.
+                merged = adapted.adapter.method == "qlora"
+                loaded = cast("LanguageModel", adapted.merge() if merged else adapted)
             conversation = Conversation(loaded, tokenizer, system)
             conversation.warm_up()
         return conversation, params
@@ -107,8 +124,17 @@ def chat(
     if question is not None:
         session.answer(question)
     else:
-        notes.print(f"{model}: /help shows the commands, Ctrl-D leaves", markup=False)
+        named = f"{name} with {adapter}" if adapter else name
+        notes.print(f"{named}: /help shows the commands, Ctrl-D leaves", markup=False)
         session.converse()
+
+
+def _base_of(adapter: Path) -> str | None:
+    """The model that an adapter says it was trained on."""
+    from groundup.models.peft_folder import read_peft_config
+
+    base: str | None = read_peft_config(adapter).get("base_model_name_or_path")
+    return base
 
 
 def _with_piped(question: str | None) -> str | None:

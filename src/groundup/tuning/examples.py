@@ -9,7 +9,14 @@ from groundup.tokenizers.tokenizer import Tokenizer
 from groundup.tuning.data_file import Example
 from groundup.tuning.loss_mask import MaskedSequence, mask_conversation, mask_text
 
-__all__ = ["Encoded", "encode_examples", "hold_out", "without_duplicates"]
+__all__ = [
+    "Encoded",
+    "Split",
+    "encode_examples",
+    "hold_out",
+    "split_examples",
+    "without_duplicates",
+]
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,30 @@ class Encoded:
     sequences: list[MaskedSequence]
     cut: list[int]  # rows of which the end was cut off
     left_out: list[int]  # rows of which nothing that counts was left
+
+
+@dataclass(frozen=True)
+class Split:
+    """A file's examples, ready to be learned and to be evaluated on."""
+
+    duplicates: list[int]  # rows that repeat an earlier one, and are left out
+    held_out: list[Example]
+    training: Encoded
+    validation: Encoded
+
+
+def split_examples(
+    examples: Iterable[Example], tokenizer: Tokenizer, context: int, share: float, seed: int
+) -> Split:
+    """`without_duplicates`, `hold_out` and `encode_examples`, with their errors."""
+    kept, duplicates = without_duplicates(examples)
+    learned, held_out = hold_out(kept, share, seed)
+    return Split(
+        duplicates,
+        held_out,
+        encode_examples(learned, tokenizer, context),
+        encode_examples(held_out, tokenizer, context),
+    )
 
 
 def without_duplicates(examples: Iterable[Example]) -> tuple[list[Example], list[int]]:

@@ -1,0 +1,40 @@
+"""A tuned model as a folder that stands by itself: weights, tokenizer and chat template."""
+
+import shutil
+from pathlib import Path
+
+from groundup.models.gguf import read_gguf
+from groundup.models.gpt2 import GPT2
+from groundup.models.gpt2_hugging_face import gpt2_to_hugging_face
+from groundup.models.llama import Llama
+from groundup.models.llama_to_hugging_face import llama_to_hugging_face
+from groundup.tokenizers.gguf_to_hugging_face import write_tokenizer
+
+__all__ = ["save_model_folder"]
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                   "generation_config.json", "chat_template.jinja")  # fmt: skip
+
+
+def save_model_folder(model: Llama | GPT2, source: Path, folder: Path) -> None:
+    """Write a model in Hugging Face's layout, with the tokenizer of the model that it came from.
+
+    Args:
+        model: what is written.
+        source: the GGUF file or folder that it was loaded from.
+        folder: is made where it is missing.
+
+    Raises:
+        GroundupError: the folder cannot be written, or the model has no such layout.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        for name in TOKENIZER_FILES:
+            if (source / name).is_file() and source.resolve() != folder.resolve():
+                shutil.copyfile(source / name, folder / name)
+    else:
+        write_tokenizer(read_gguf(source).metadata, folder)
+    if isinstance(model, GPT2):
+        gpt2_to_hugging_face(model, folder)
+    else:
+        llama_to_hugging_face(model, folder)
