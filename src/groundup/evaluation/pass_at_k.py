@@ -31,5 +31,5 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     wrong = samples - correct
     none_right = 1.0
     for i in range(k):
-        none_right *= max(wrong - i, 0) / (samples - i)
+        none_right *= (wrong - i) / (samples - i)  # 0 from the choice on that must be right
     return 1.0 - none_right
