@@ -19,7 +19,16 @@ WEEKS = load_roadmap()
 IDS = [part.id for week in WEEKS for part in week.parts]
 ROOMS = {
     *("scratch", "tokenizers", "models", "training", "tuning", "quantization", "engine"),
-    *("serving", "prompting", "retrieval", "agents", "vision", "operations", "designs"),
+    *(
+        "evaluation",
+        "serving",
+        "prompting",
+        "retrieval",
+        "agents",
+        "vision",
+        "operations",
+        "designs",
+    ),
     *("course", "app"),
 }
 

@@ -644,6 +644,24 @@ PARTS: dict[str, Part] = {
                 "lora",
             ),
         ),
+        Part(
+            "perplexity",
+            "groundup.evaluation.perplexity",
+            minutes=60,
+            summary="How well a text is predicted that is longer than the context",
+        ),
+        Part(
+            "bootstrap",
+            "groundup.evaluation.bootstrap",
+            minutes=40,
+            summary="An interval for a mean, from resampled items",
+        ),
+        Part(
+            "pass-at-k",
+            "groundup.evaluation.pass_at_k",
+            minutes=20,
+            summary="The chance that one of k answers is right, from n of them",
+        ),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Checks of `groundup.evaluation.bootstrap`. Oracle: NumPy on the draws that the docstring names."""
+"""Checks of `groundup.evaluation.bootstrap`. Oracle: NumPy on the draws that it has to make."""
 
 import itertools
 from collections.abc import Callable
@@ -15,9 +15,7 @@ VALUES = RANDOM.exponential(size=23)
 WEIGHTS = RANDOM.uniform(0.5, 9, size=23)
 
 
-def oracle(
-    values: np.ndarray, weights: np.ndarray | None, resamples: int, seed: int
-) -> np.ndarray:
+def oracle(values: np.ndarray, weights: np.ndarray | None, resamples: int, seed: int) -> np.ndarray:
     """The mean of each draw, one after the other."""
     draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
     return np.array([np.average(values[d], weights=weights if weights is None else weights[d])

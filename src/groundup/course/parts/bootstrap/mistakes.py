@@ -12,7 +12,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "divided by the weights of all items": ("w[drawn].sum(1)", "w.sum()"),
     "divided by the number of items": ("w[drawn].sum(1)", "len(x)"),
     "weights left out of the sum": ("(x * w)[drawn]", "x[drawn]"),
-    "always another seed": ("default_rng(seed)", "default_rng()"),
+    "always another seed": ("= np.random.default_rng(seed)", "= np.random.default_rng()"),
     "both tails on one side": (
         "[(1 - confidence) / 2, (1 + confidence) / 2]", "[1 - confidence, 1.0]",
     ),

@@ -1,4 +1,4 @@
-"""Checks of `groundup.evaluation.pass_at_k`. Oracle: counting all choices, fractions, an identity."""
+"""Checks of `groundup.evaluation.pass_at_k`. Oracle: all choices, fractions, an identity."""
 
 import itertools
 import math

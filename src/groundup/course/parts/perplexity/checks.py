@@ -144,12 +144,13 @@ def check_bad_input(part: ModuleType) -> None:
         "a text of one token": ([3], 8, 8),
         "an empty text": ([], 8, 8),
         "a stride of 0": (text(20), 8, 0),
-        "a stride above the context": (text(20), 8, 9),
+        "a stride of -1": (text(20), 8, -1),
         "a window above the model's context": (text(90), CONTEXT + 1, 8),
     }
     for what, (ids, context, stride) in cases.items():
         call = partial(part.perplexity, RunningMean(), ids, context=context, stride=stride)
         assert_raises(ValueError, call, what)
+    assert_raises(ValueError, partial(part.windows, 20, 8, 9), "windows of 8 tokens 9 apart")
     broken = RunningMean()
     broken.output[0, 3] = math.nan
     assert_raises(ValueError, partial(part.perplexity, broken, text(20), context=8, stride=8),
