@@ -73,7 +73,11 @@ def main() -> None:
             parameter.data = parameter.data.bfloat16()
     batch = arguments.batch
     engine = Engine(
-        model, positions=batch * 64, token_budget=1024, max_sequences=batch, int8=arguments.int8
+        model,
+        positions=batch * 64,
+        token_budget=1024,
+        max_sequences=batch,
+        weight_bits=8 if arguments.int8 else None,
     )
     with tempfile.TemporaryDirectory() as folder:
         for number in range(max(COUNTS)):

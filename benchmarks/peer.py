@@ -33,18 +33,24 @@ def padded(prompts: Ids) -> tuple[Ids, Ids]:
 
 
 class Groundup:
-    """Our engine. Settings: dtype, int8, workers x threads, batch (sequences at a time), budget."""
+    """Our engine.
+
+    Settings: dtype, bits (of the weights; None: dtype's), workers x threads, batch (sequences at a
+    time), budget.
+    """
 
     def __init__(
-        self, folder: Path, dtype: str, int8: bool, threads: int, batch: int, budget: int,
+        self, folder: Path, dtype: str, bits: int | None, threads: int, batch: int, budget: int,
         workers: int = 1,
     ) -> None:  # fmt: skip
         self.workers = workers
+        # As `groundup serve` starts its engines.
+        os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         spawn = multiprocessing.get_context("spawn")
         cores = spawn.Queue()
         for core in sorted(os.sched_getaffinity(0)) * workers:
             cores.put(core)
-        arguments = folder, dtype, int8, threads, batch, budget, cores if workers > 1 else None
+        arguments = folder, dtype, bits, threads, batch, budget, cores if workers > 1 else None
         self.pool = ProcessPoolExecutor(workers, spawn, start_groundup, arguments)
         self.answer([[1, 2, 3]] * workers, 2)  # all are there, and compiled
 
@@ -57,7 +63,7 @@ class Groundup:
 
 
 def start_groundup(
-    folder: Path, dtype: str, int8: bool, threads: int, batch: int, budget: int, cores: Any
+    folder: Path, dtype: str, bits: Any, threads: int, batch: int, budget: int, cores: Any
 ) -> None:
     """In a process of the pool: make its engine, on a core of its own."""
     global engine
@@ -73,7 +79,9 @@ def start_groundup(
     set_num_threads(threads)
     model = load_model(str(folder), getattr(torch, dtype)).model
     positions = max(4096, batch * 192)
-    engine = Engine(model, int8=int8, positions=positions, token_budget=budget, max_sequences=batch)
+    engine = Engine(
+        model, weight_bits=bits, positions=positions, token_budget=budget, max_sequences=batch
+    )
 
 
 def answer_groundup(prompts: Ids, new: int) -> Ids:

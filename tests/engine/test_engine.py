@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from groundup.engine.engine import Engine
-from groundup.engine.fused_llama import FusedLlama
+from groundup.engine.fused_llama import FusedLlama, WeightBits
 from groundup.engine.generate import generate
 from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.paged_cache import PagedCache
@@ -127,20 +127,20 @@ def test_as_many_outputs_as_a_chunk_wants(reader: type[FusedLlama | PlainLlama])
 
 
 @pytest.mark.parametrize(
-    ("int8", "bound"),
+    ("bits", "bound"),
     [
-        (False, 0.03),
-        pytest.param(True, 0.12, marks=pytest.mark.skipif(not supports_int8(), reason="slow here")),
+        (None, 0.03),
+        pytest.param(8, 0.12, marks=pytest.mark.skipif(not supports_int8(), reason="slow here")),
     ],
 )
-def test_narrow_logits_are_near_those_in_float32(int8: bool, bound: float) -> None:
+def test_narrow_logits_are_near_those_in_float32(bits: WeightBits | None, bound: float) -> None:
     narrow, wide = model_of(torch.bfloat16), model_of(torch.bfloat16)
     for parameter in wide.parameters():
         parameter.data = parameter.data.float()
     prompt = tuple(range(2, 70))
     with torch.inference_mode():
         expected = wide(torch.tensor([prompt]))[0, -1]
-    engine = Engine(narrow, positions=200, int8=int8)
+    engine = Engine(narrow, positions=200, weight_bits=bits)
     engine.add(0, Request(prompt, max_tokens=1, logprobs=97))
     [(_, token)] = engine.step()
     got = torch.tensor([p for _, p in sorted(token.top_logprobs)])

@@ -6,6 +6,7 @@ import torch
 
 from groundup.engine.cpu_kernels import highest_logits, scale_rows, store_rows
 from groundup.engine.packed_matrix import Form, PackedMatrix, Rows, supports_int8
+from groundup.quantization.grouped_int4 import GroupedInt4
 
 
 def packed(form: Form, rows: int) -> tuple[torch.Tensor, torch.Tensor, PackedMatrix, Rows]:
@@ -56,13 +57,50 @@ def test_products_of_integers_rounded() -> None:
 
 
 @pytest.mark.skipif(not supports_int8(), reason="torch has no such product on this processor")
-def test_a_single_row_is_not_rounded() -> None:
-    weight, x, matrix, stored = packed("int8", 1)
-    scales = weight.float().abs().amax(1, keepdim=True) / 127
-    rounded = (weight.float() / scales).round().double() * scales
-    torch.testing.assert_close(
-        matrix(stored).tensor.double(), x.double() @ rounded.T, rtol=1e-5, atol=1e-6
-    )
+@pytest.mark.parametrize("inputs", [64, 700])
+def test_a_single_row_is_rounded_to_16_bits(inputs: int) -> None:
+    torch.manual_seed(inputs)
+    weight, x = torch.ones(96, inputs), torch.ones(1, inputs)  # the greatest sum that there is
+    weight[1:] = torch.randn(95, inputs)
+    x[0, 1::2] += torch.rand(inputs // 2) * 1e-4
+    matrix = PackedMatrix(weight, "int8")
+    stored = matrix.empty(1)
+    store_rows(x.numpy(), stored.array, stored.scales)
+    product = matrix(stored)
+    assert product.scales is not None
+    scale_rows(product.array, product.scales)
+    scales = weight.abs().amax(1, keepdim=True) / 127
+    rounded = (weight / scales).round().double() * scales
+    expected = x.double() @ rounded.T
+    assert (product.tensor - expected).norm() / expected.norm() < 5e-5
+
+
+@pytest.mark.parametrize("shape", [(3, 32), (96, 192), (5, 1600), (4, 256)])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_products_of_four_bits(rows: int, shape: tuple[int, int]) -> None:
+    torch.manual_seed(rows)
+    weight = torch.randn(shape) * torch.rand(shape[0], 1) + torch.rand(shape[0], 1)
+    weight[:, :32] *= 8  # neighbours have other scales
+    x = torch.randn(rows, shape[1]) + 0.5  # whose sums count
+    matrix = PackedMatrix(weight, "int4")
+    stored = matrix.empty(rows)
+    store_rows(x.numpy(), stored.array, stored.scales)
+    product = matrix(stored)
+    if product.scales is not None:
+        scale_rows(product.array, product.scales)
+    expected = x.double() @ GroupedInt4.of(weight).dequantize().double().T
+    assert (product.tensor - expected).norm() / expected.norm() < (5e-5 if rows == 1 else 8e-3)
+
+
+def test_the_greatest_sums_of_four_bits() -> None:
+    weight = torch.tensor([-1.0, 1.0]).repeat(1, 32)
+    matrix = PackedMatrix(weight, "int4")
+    stored = matrix.empty(1)
+    x = torch.tensor([-1.0, 1.0]).repeat(1, 32)
+    store_rows(x.numpy(), stored.array, stored.scales)
+    product = matrix(stored)
+    assert product.scales is not None
+    assert product.array[0, 0] * product.scales[0] == pytest.approx(64, rel=1e-3)
 
 
 def test_rows_of_zeros() -> None:

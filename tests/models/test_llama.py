@@ -225,7 +225,7 @@ def test_generation_equals_that_of_transformers(kind: str, tmp_path: Path) -> No
         got += [token.id for _, token in engine.step()]
     assert got == expected
     with pytest.raises(GroundupError, match="int8: not for models with a sliding window"):
-        Engine(ours, int8=True)
+        Engine(ours, weight_bits=8)
 
 
 def test_the_balancing_loss_and_its_gradients_equal_those_of_transformers(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-Dtype = Literal["float32", "bfloat16", "int8"]
+Dtype = Literal["float32", "bfloat16", "int8", "int4"]
 
 # Options that other commands which listen have too.
 Host = Annotated[
@@ -57,7 +57,8 @@ def serve(
     dtype: Annotated[
         Dtype | None,
         typer.Option(
-            help="Of the weights. int8 also multiplies in 8 bits: faster, less exact.",
+            help="Of the weights. int8 also multiplies in 8 bits: faster, less exact. int4 is for "
+            "one answer at a time.",
             show_default="bfloat16 where the processor multiplies it, else float32",
         ),
     ] = None,

@@ -2,10 +2,10 @@
 
 In torch each of them is several operations, and for small models those cost more than the products.
 
-What goes into a product is stored in one of three forms: float32; bfloat16 as the bits that NumPy
-has no type for (uint16); or 8-bit integers about 128 (uint8), with one scale for each row. What
-comes out of one is float32 or bfloat16, and is multiplied by its row's scale where the product was
-one of integers. Sums are float32.
+What goes into a product is stored in one of four forms: float32; bfloat16 as the bits that NumPy
+has no type for (uint16); or 8-bit integers about 128 (uint8) or 16-bit ones (int16), with one scale
+for each row. What comes out of one is float32 or bfloat16, and is multiplied by its row's scale
+where the product was one of integers. Sums are float32.
 
 Indices are unsigned where it matters: signed ones are tested for counting from the end.
 """
@@ -34,7 +34,7 @@ FOUR = U(4)
 
 
 def widen(value: Any) -> Any:
-    """A float32 from a float32, the bits of a bfloat16, or an 8-bit integer about 128."""
+    """A float32 from a float32, the bits of a bfloat16, or an integer of these forms."""
     raise NotImplementedError  # compiled only
 
 
@@ -54,9 +54,12 @@ def _widen(value: Any) -> Any:
     def from_integer(value: Any) -> Any:
         return np.float32(value) - np.float32(128)
 
+    def from_signed(value: Any) -> Any:
+        return np.float32(value)
+
     if isinstance(value, types.Float):
         return unchanged
-    return from_integer if value == types.uint8 else from_bits
+    return {types.uint8: from_integer, types.int16: from_signed}.get(value, from_bits)
 
 
 @overload(narrow, inline="always")
@@ -134,7 +137,16 @@ def _store(row: Any, out: Any, scales: Any, i: Any) -> Any:
         for c in range(row.shape[0]):  # to the nearest; -127 to 127 become 1 to 255
             out[i, c] = np.uint8(np.int32(row[c] * inverse + np.float32(128.5)))
 
-    return as_integers if out.dtype == types.uint8 else as_floats
+    def as_wide_integers(row: Any, out: Any, scales: Any, i: Any) -> None:
+        largest = max(largest_magnitude(row), np.float32(1e-30))
+        # With weights of up to 127, the sum of a product stays below 2^31.
+        limit = np.float32(min(32767, (2**31 - 1) // (127 * row.shape[0])))
+        scales[i] = largest / limit
+        inverse = limit / largest
+        for c in range(row.shape[0]):
+            out[i, c] = np.int16(np.floor(row[c] * inverse + np.float32(0.5)))
+
+    return {types.uint8: as_integers, types.int16: as_wide_integers}.get(out.dtype, as_floats)
 
 
 @njit(inline="always", fastmath=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from groundup.engine.cpu_kernels import highest_logits
 from groundup.engine.draft_model import DraftModel
-from groundup.engine.fused_llama import FusedLlama
+from groundup.engine.fused_llama import FusedLlama, WeightBits
 from groundup.engine.fused_sampling import sample
 from groundup.engine.generate import room_for_answer
 from groundup.engine.lora_adapter import load_lora_adapter
@@ -64,7 +64,7 @@ class Engine:
         tokenizer: Tokenizer | None = None,
         *,
         fused: bool = True,
-        int8: bool = False,
+        weight_bits: WeightBits | None = None,
         positions: int = 16_384,
         block_size: int = 16,
         token_budget: int = 512,
@@ -79,8 +79,9 @@ class Engine:
             tokenizer: for constraints; without it, requests with one are refused.
             fused: read batches with `FusedLlama` on a CPU, with `CudaLlama` on a GPU; False takes
                 `PlainLlama`, as a learner's parts need it.
-            int8: fused, with weights of 8 bits: faster, less exact. On a CPU the products are of
-                8-bit integers (`PackedMatrix`), on a GPU the weights alone are (`Int8Matrix`).
+            weight_bits: fused, with weights of 8 or 4 bits: faster, less exact. On a CPU products
+                of 8 bits are of integers (`PackedMatrix`), on a GPU the weights alone are narrow
+                (`Int8Matrix`, `Int4Matrix`).
             positions: rounded up to whole blocks.
             block_size, token_budget, max_sequences: as `Scheduler` takes them.
             speculate: where drafts come from: "ngram" copies them from the text (`PromptLookup`),
@@ -92,8 +93,10 @@ class Engine:
                 not fit the model.
         """
         if model.config.window is not None or model.config.experts:
-            if int8:
-                raise GroundupError("int8: not for models with a sliding window or with experts")
+            if weight_bits is not None:
+                raise GroundupError(
+                    f"int{weight_bits}: not for models with a sliding window or with experts"
+                )
             fused = False  # the fused passes know neither
         device = model.embed_tokens.weight.device
         blocks = -(-positions // block_size)
@@ -104,11 +107,10 @@ class Engine:
             # Keys and values as exact as the matrices: what is read most should be small.
             dtype = model.embed_tokens.weight.dtype
             cache = PagedCache(model.config, blocks, block_size, dtype, device)
-            self._reader = FusedLlama(model, cache, int8=int8)
+            self._reader = FusedLlama(model, cache, weight_bits=weight_bits)
         elif fused and device.type == "cuda":
-            bits = 8 if int8 else None
             self._reader = _cuda_llama()(
-                model, blocks, block_size, graph_rows=max_sequences, weight_bits=bits
+                model, blocks, block_size, graph_rows=max_sequences, weight_bits=weight_bits
             )
         else:
             cache = PagedCache(model.config, blocks, block_size, model.dtype, device)

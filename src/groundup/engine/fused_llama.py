@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -15,16 +15,19 @@ from groundup.engine.packed_matrix import Form, PackedMatrix, Rows
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.scheduler import Chunk
 from groundup.engine.segmented_lora import SegmentedLora
+from groundup.engine.single_row import LayerWeights, read_single_row
 from groundup.models.attention import attention
+from groundup.models.huge_pages import in_huge_pages
 from groundup.models.linear import Linear
 from groundup.models.llama import Block, Llama
 from groundup.models.rotary import rotary_table
 from groundup.models.swiglu import SwiGLU
 
-__all__ = ["FusedLlama"]
+__all__ = ["FusedLlama", "WeightBits"]
 
 # A chunk of so many tokens of one sequence is attended to as matrices, after gathering its keys.
 LONG_CHUNK = 48
+WeightBits = Literal[4, 8]
 
 
 class FusedLlama:
@@ -33,16 +36,21 @@ class FusedLlama:
     The plain model (`groundup.models.llama`) is the oracle: in float32 the same to rounding.
     """
 
-    def __init__(self, model: Llama, cache: PagedCache, *, int8: bool = False) -> None:
+    def __init__(
+        self, model: Llama, cache: PagedCache, *, weight_bits: WeightBits | None = None
+    ) -> None:
         """Pack the weights of ``model``, which is on the CPU in float32 or bfloat16.
 
-        ``int8`` multiplies in 8-bit integers (see `PackedMatrix`). The model's own weights become
-        views of the joined ones, of the same values.
+        ``weight_bits`` rounds the matrices to 8 or 4 bits (see `PackedMatrix`); the output's to 8
+        in both cases, as files of 4 bits have it. The model's own weights become views of the
+        joined ones, of the same values.
         """
         config = model.config
         self.config, self.cache, self.model = config, cache, model
         wide = model.embed_tokens.weight.dtype == torch.float32
-        form: Form = "int8" if int8 else "float32" if wide else "bfloat16"
+        form: Form = "float32" if wide else "bfloat16"
+        if weight_bits is not None:
+            form = "int8" if weight_bits == 8 else "int4"
         self._form = form
         positions = torch.arange(config.context)
         assert isinstance(model.frequencies, Tensor)
@@ -53,7 +61,8 @@ class FusedLlama:
             for layer, block in enumerate(cast("list[Block]", list(model.layers)))
         ]
         self._norm = model.norm.weight.detach().float().numpy()
-        self._head = PackedMatrix(model.lm_head.weight.detach(), form, exact=True)
+        head: Form = form if weight_bits is None else "int8"
+        self._head = PackedMatrix(model.lm_head.weight.detach(), head, exact=True)
         self._adapters = SegmentedLora(model)
 
     def place_adapter(self, adapter: LoraAdapter) -> None:
@@ -107,6 +116,14 @@ class FusedLlama:
         delta: Rows | None = None
         for index, layer in enumerate(self._layers):
             keys, values = cache.layer(index)
+            cos, sin = (self._cos, self._sin) if layer.rotary else (None, None)
+            if N == 1 and not lora.any:
+                given = (None, None) if delta is None else (delta.array, delta.scales)
+                added, scales = read_single_row(
+                    x, *given, layer.weights, eps, cos, sin, place, slot, keys, values, tables, q
+                )
+                delta = Rows(torch.from_numpy(added), scales)
+                continue
             flat_keys, flat_values = (
                 store.reshape(-1, *store.shape[2:]) for store in (keys, values)
             )
@@ -114,7 +131,6 @@ class FusedLlama:
             add_rms_norm(x, delta, None, layer.attention_norm, eps, normalised)
             qkv = layer.qkv(normalised)
             lora.add(index, "qkv", normalised, qkv)
-            cos, sin = (self._cos, self._sin) if layer.rotary else (None, None)
             cpu_kernels.rotate_and_store(
                 qkv.array, qkv.scales, layer.bias, layer.q_norm, layer.k_norm, eps, cos, sin,
                 place, slot, flat_keys, flat_values, q,
@@ -196,6 +212,11 @@ class _Layer:
         self.output_bias = None if a.o_proj.bias is None else floats(a.o_proj.bias)
         self.gate_up = joined(form, mlp.gate_proj, mlp.up_proj)
         self.down = joined(form, mlp.down_proj, exact=True)
+        self.weights = LayerWeights(
+            self.attention_norm, self.qkv.stored, self.bias, self.q_norm, self.k_norm,
+            self.output.stored, self.output_bias, self.feed_forward_norm, self.gate_up.stored,
+            self.down.stored,
+        )  # fmt: skip
 
 
 def floats(tensor: Tensor) -> NDArray[np.float32]:
@@ -208,7 +229,7 @@ def joined(form: Form, *parts: Linear, exact: bool = False) -> PackedMatrix:
 
     ``exact`` where the product goes into the residual stream.
     """
-    weight = torch.cat([part.weight.detach() for part in parts])
+    weight = in_huge_pages(torch.cat([part.weight.detach() for part in parts]))
     for part, view in zip(parts, weight.split([part.out_features for part in parts]), strict=True):
         part.weight.data = view
     return PackedMatrix(weight, form, exact=exact)

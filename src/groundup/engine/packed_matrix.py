@@ -7,19 +7,31 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numba import njit, prange
+from numba.core import types
+from numba.extending import overload
 from numpy.typing import NDArray
 from torch import Tensor
 
+from groundup.engine.int4_matrix_vector import matrix_vector_int4, pack_int4
+from groundup.models.huge_pages import in_huge_pages
 from groundup.models.linear import matrix_vector, matrix_vector_bf16
 from groundup.quantization.absmax import absmax_quantize
+from groundup.quantization.grouped_int4 import GroupedInt4
 
-__all__ = ["Form", "PackedMatrix", "Rows", "supports_int8"]
+__all__ = ["Form", "PackedMatrix", "Rows", "Stored", "multiply_row", "supports_int8"]
 
-Form = Literal["float32", "bfloat16", "int8"]
+Stored = tuple[NDArray[Any], ...]
+Form = Literal["float32", "bfloat16", "int8", "int4"]
 # oneDNN compiles a product for each number of rows, in milliseconds, and keeps it. More than so
 # many are filled up to a multiple of it, so that a server has met all sizes soon.
 STEP = 16
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8}
+DTYPES = {
+    "float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.uint8,
+    "int4": torch.bfloat16,
+}  # fmt: skip
+SINGLE_ROW = {
+    "float32": torch.float32, "bfloat16": torch.float32, "int8": torch.int16, "int4": torch.int16
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,48 @@ class Rows:
 
 @njit(parallel=True, fastmath=True, cache=True)
 def matrix_vector_int8(weight: Any, scales: Any, x: Any) -> Any:
-    """``(scales[:, None] * weight) @ x`` for int8 ``weight`` (N, K), float32 ``x`` (K,)."""
+    """``(scales[:, None] * weight) @ x`` for int8 ``weight`` (N, K), int16 ``x`` (K,).
+
+    Sums are of 32 bits: for each of them one instruction multiplies and adds two pairs.
+    """
     y = np.empty(weight.shape[0], np.float32)
     for row in prange(weight.shape[0]):
-        total = np.float32(0)
+        total = np.int32(0)
         for column in range(weight.shape[1]):
-            total += np.float32(weight[row, column]) * x[column]
-        y[row] = total * scales[row]
+            product = np.int32(np.int32(weight[row, column]) * np.int32(x[column]))
+            total = np.int32(total + product)
+        y[row] = np.float32(total) * scales[row]
     return y
+
+
+def multiply_row(stored: Any, x: Any) -> Any:
+    """``weight @ x`` for a weight as `PackedMatrix.stored` has it, ``x`` (K,) as it wants it."""
+    raise NotImplementedError  # compiled only
+
+
+@overload(multiply_row)
+def _multiply_row(stored: Any, x: Any) -> Any:
+    def float32(stored: Any, x: Any) -> Any:
+        return matrix_vector(stored[0], x)
+
+    def bfloat16(stored: Any, x: Any) -> Any:
+        return matrix_vector_bf16(stored[0], x)
+
+    def int8(stored: Any, x: Any) -> Any:
+        return matrix_vector_int8(stored[0], stored[1], x)
+
+    def int4(stored: Any, x: Any) -> Any:
+        return matrix_vector_int4(stored[0], stored[1], x)
+
+    if len(stored) == 1:
+        return float32 if stored[0].dtype == types.float32 else bfloat16
+    return int8 if stored[0].dtype == types.int8 else int4
+
+
+@njit(cache=True)
+def multiply_single_row(stored: Any, x: Any) -> Any:
+    """`multiply_row`, to be called from Python."""
+    return multiply_row(stored, x)
 
 
 def supports_int8() -> bool:
@@ -67,14 +113,17 @@ class PackedMatrix:
       8 bits with a scale for each row: exact sums of products of integers, twice as many of which
       fit into an instruction. The rows' scales are left to whoever reads the product.
 
-    A single row waits for the weights to come from memory, not for sums: it stays float32, and is
-    multiplied by loops that read weights at the memory's speed.
+    - ``int4``: weights in 4 bits, with a scale and a minimum for each 32 of a row. That is for a
+      single row; several are multiplied by the same numbers in bfloat16.
+
+    A single row waits for the weights to come from memory, not for sums: it is multiplied by loops
+    that read weights at the memory's speed. It stays float32, or for integers has 16 bits.
 
     Source for int8: Dettmers et al. 2022, "LLM.int8()", section 3.1 (vector-wise quantisation).
     """
 
     def __init__(self, weight: Tensor, form: Form, *, exact: bool = False) -> None:
-        """Pack ``weight`` (outputs, inputs), float32 or bfloat16.
+        """Pack ``weight`` (outputs, inputs), float32 or bfloat16; for int4 inputs % 32 is 0.
 
         ``exact`` leaves products of integers in float32. In bfloat16, as they are otherwise, they
         are written and read in half the time, but the best tokens would often tie.
@@ -84,8 +133,14 @@ class PackedMatrix:
         self._products = torch.float32 if exact else torch.bfloat16
         self._scales: Tensor | None = None
         self._packed: Tensor | None = None
+        self.stored: Stored = ()  # for products with a single row
+        if form == "int4":
+            grouped = GroupedInt4.of(weight)
+            self.stored = pack_int4(grouped)
+            weight = grouped.dequantize().bfloat16()
         if form == "int8":
             weight, scales = absmax_quantize(weight)
+            weight = in_huge_pages(weight)
             self._scales = scales[:, 0].contiguous()
             self._zeros = torch.zeros(len(scales), dtype=torch.int64)
             self._packed = torch.ops.onednn.qlinear_prepack(weight, None)
@@ -93,18 +148,24 @@ class PackedMatrix:
             # Private, but what torch.compile emits for a frozen layer; there is no public way.
             self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, 32)
         self._weight = weight
+        if form == "int8":
+            assert self._scales is not None
+            self.stored = weight.numpy(), self._scales.numpy()
+        elif form != "int4":
+            self.stored = (Rows(weight).array,)
 
     def empty(self, rows: int) -> Rows:
         """Room for so many rows to multiply with, in the form in which they are wanted."""
-        form = "float32" if rows == 1 else self._form
-        scales = np.empty(rows, np.float32) if form == "int8" else None
+        dtype = (SINGLE_ROW if rows == 1 else DTYPES)[self._form]
+        scales = np.empty(rows, np.float32) if dtype in (torch.uint8, torch.int16) else None
         room = rows if rows <= STEP else -(-rows // STEP) * STEP
-        return Rows(torch.empty((room, self.inputs), dtype=DTYPES[form]), scales, rows)
+        return Rows(torch.empty((room, self.inputs), dtype=dtype), scales, rows)
 
     def __call__(self, x: Rows) -> Rows:
         """Multiply; the result's scales, if there are any, are those of ``x``."""
         if x.count == 1:
-            return Rows(torch.from_numpy(self._single_row(x.padded[0].numpy()))[None])
+            y = torch.from_numpy(multiply_single_row(self.stored, x.padded[0].numpy()))
+            return Rows(y[None], x.scales)
         if self._form == "int8":
             y = torch.ops.onednn.qlinear_pointwise(
                 x.padded, 1.0, 128, self._packed, self._scales, self._zeros,
@@ -115,13 +176,3 @@ class PackedMatrix:
         else:
             y = F.linear(x.padded, self._weight)
         return Rows(y, x.scales, x.count)
-
-    def _single_row(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        y: NDArray[np.float32]
-        if self._scales is not None:
-            y = matrix_vector_int8(self._weight.numpy(), self._scales.numpy(), x)
-        elif self._form == "bfloat16":
-            y = matrix_vector_bf16(self._weight.view(torch.uint16).numpy(), x)
-        else:
-            y = matrix_vector(self._weight.numpy(), x)
-        return y

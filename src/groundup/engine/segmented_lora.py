@@ -132,6 +132,11 @@ class Segments:
     _rows: NDArray[np.int64]
     _tiles: NDArray[np.int64]
 
+    @property
+    def any(self) -> bool:
+        """Whether a row has an adapter."""
+        return len(self._tiles) > 0
+
     def add(self, layer: int, product: str, x: Rows, y: Rows) -> None:
         """Add to ``y``, a product of ``x``, what each row's adapter adds to it."""
         terms = self._terms[layer, product]

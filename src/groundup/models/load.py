@@ -8,6 +8,7 @@ from groundup.errors import GroundupError
 from groundup.models.gguf import read_gguf
 from groundup.models.gpt2 import GPT2
 from groundup.models.gpt2_hugging_face import gpt2_from_hugging_face
+from groundup.models.huge_pages import in_huge_pages
 from groundup.models.hugging_face_folder import read_config
 from groundup.models.llama import Llama
 from groundup.models.llama_from_gguf import llama_from_gguf
@@ -73,6 +74,9 @@ def load_language_model(
         model, tokenizer = llama_from_gguf(file, dtype), tokenizer_from_gguf(file.metadata)
     if torch.cuda.is_available():
         model = model.to("cuda", dtype)
+    else:
+        for parameter in model.parameters():
+            parameter.data = in_huge_pages(parameter.data)
     return model, tokenizer
 
 

@@ -43,7 +43,7 @@ class EngineOptions:
 
     model: str  # as `load_model` takes it
     # Of the matrices; None: the fastest that is about as exact as the model. See `PackedMatrix`.
-    dtype: Literal["float32", "bfloat16", "int8"] | None = None
+    dtype: Literal["float32", "bfloat16", "int8", "int4"] | None = None
     threads: int | None = None  # None: as many as the libraries choose
     cores: tuple[int, ...] = ()  # to stay on; none: all of them
     positions: int | None = None  # of the cache; None: 16,384, or the context where that is longer

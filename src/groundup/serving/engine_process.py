@@ -113,7 +113,9 @@ class EngineProcess(asyncio.Protocol):
             GroundupError: the model cannot be loaded; why.
             EngineLostError: the process ended.
         """
-        environment = dict(os.environ)
+        # glibc then asks for huge pages for what torch allocates (groundup.models.huge_pages says
+        # why): packed weights, the cache of keys. It reads this once, when the process starts.
+        environment = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"} | os.environ
         if options.threads is not None:
             threads = str(options.threads)
             environment |= {"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads}

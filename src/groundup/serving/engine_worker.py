@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from groundup.engine.engine import Engine
+from groundup.engine.fused_llama import WeightBits
 from groundup.engine.packed_matrix import supports_int8
 from groundup.engine.request import EngineStats, Request, Token
 from groundup.engine.scheduler import Scheduler
@@ -223,10 +224,15 @@ def stats_of(engine: SteppingEngine) -> EngineStats:
 
 def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, int]:
     """The engine and its context in tokens; its kernels are compiled, or loaded."""
-    int8 = options.dtype == "int8"
-    if int8 and not supports_int8():
-        raise GroundupError("int8: this build of PyTorch has no products of 8-bit integers")
-    dtype = None if options.dtype is None or int8 else getattr(torch, options.dtype)
+    bits: dict[str | None, WeightBits] = {"int8": 8, "int4": 4}
+    weight_bits = bits.get(options.dtype)
+    if weight_bits is not None and not supports_int8():
+        raise GroundupError(
+            f"{options.dtype}: this build of PyTorch has no products of 8-bit integers"
+        )
+    dtype = None
+    if options.dtype is not None and weight_bits is None:
+        dtype = getattr(torch, options.dtype)
     loaded = load_model(options.model, dtype)
     speculate: Llama | Literal["ngram"] | None = None
     if options.speculate == "ngram":
@@ -238,7 +244,7 @@ def make_engine(options: EngineOptions, *, fused: bool = True) -> tuple[Engine, 
         loaded.model,
         loaded.tokenizer,
         fused=fused,
-        int8=int8,
+        weight_bits=weight_bits,
         positions=options.positions or max(16_384, context),  # so that the longest request fits
         token_budget=options.token_budget,
         max_sequences=options.max_sequences,
