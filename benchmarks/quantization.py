@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from groundup.cli.quantize import packaged_text
-from groundup.engine.fused_llama import FusedLlama
+from groundup.engine.fused_llama import FusedLlama, WeightBits
 from groundup.engine.paged_cache import PagedCache
 from groundup.engine.scheduler import Chunk
 from groundup.engine.sequence import Sequence
@@ -44,10 +44,10 @@ METHODS = {
 }
 
 
-def engine_loss(model: Llama, ids: list[int], *, int8: bool) -> float:
+def engine_loss(model: Llama, ids: list[int], *, bits: WeightBits | None) -> float:
     """The engine's mean negative log-likelihood of a token, in windows that each begin anew."""
     cache = PagedCache(model.config, WINDOW // 16, 16, model.embed_tokens.weight.dtype)
-    reader = FusedLlama(model, cache, int8=int8)
+    reader = FusedLlama(model, cache, weight_bits=bits)
     losses = []
     for start in range(0, len(ids) - WINDOW + 1, WINDOW):
         window = ids[start : start + WINDOW]
@@ -100,13 +100,15 @@ def main() -> None:
     print(f"{'float32':32} {exact:8.3f}", flush=True)
     if not options.only:
         first = 0.0
-        for form, dtype, int8 in (
-            ("float32", torch.float32, False),
-            ("bfloat16", torch.bfloat16, False),
-            ("int8", torch.bfloat16, True),
-        ):
+        forms: tuple[tuple[str, torch.dtype, WeightBits | None], ...] = (
+            ("float32", torch.float32, None),
+            ("bfloat16", torch.bfloat16, None),
+            ("int8", torch.bfloat16, 8),
+            ("int4", torch.bfloat16, 4),
+        )
+        for form, dtype, bits in forms:
             model = load_model(options.model, dtype).model
-            value = float(torch.tensor(engine_loss(model, ids, int8=int8)).exp())
+            value = float(torch.tensor(engine_loss(model, ids, bits=bits)).exp())
             first = first or value
             print(f"{f'engine, {form}':32} {value:8.3f} {value / first - 1:+8.2%}", flush=True)
     for name, how in METHODS.items():
