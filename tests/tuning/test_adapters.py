@@ -29,7 +29,7 @@ from groundup.models.t5 import T5
 from groundup.models.t5_hugging_face import t5_from_hugging_face
 from groundup.tuning.adapt import AdaptedModel, adapt
 from groundup.tuning.adapter_config import AdapterConfig
-from groundup.tuning.adapter_folder import save_adapter
+from groundup.tuning.adapter_folder import load_adapter, save_adapter
 
 # What `peft` asks of `transformers`, and its advice.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -157,6 +157,10 @@ def test_outputs_and_gradients_equal_those_of_peft(base: Base, method: str, tmp_
     got = ours(*inputs(base.family))
     assert (expected - plain).abs().max() > 0.1  # the adapter does something
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=2e-5)
+
+    theirs.save_pretrained(str(tmp_path / "theirs"))
+    again = load_adapter(tmp_path / "theirs", base.load())
+    torch.testing.assert_close(again(*inputs(base.family)), got, rtol=1e-6, atol=1e-6)
 
     weights = directions(got.shape)
     (got * weights).sum().backward()

@@ -7,6 +7,9 @@ from torch import Tensor
 __all__ = ["fused_attention"]
 
 
+QUERY_BLOCK = 128  # of the plain products
+
+
 def fused_attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> Tensor:
     """As `groundup.models.attention`, computed by torch's fused operation.
 
@@ -26,9 +29,7 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> 
         autocast = torch.is_autocast_enabled("cpu")
         dtype = torch.get_autocast_dtype("cpu") if autocast else q.dtype
         if dtype == torch.bfloat16:
-            if grouped:
-                k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
-            return _products(q.to(dtype), k.to(dtype), v.to(dtype), causal and T > 1)
+            return _products(q.to(dtype), k.to(dtype), v.to(dtype), causal)
     # Torch's own flag takes the queries for the first positions; they are the last.
     later = causal and 1 < T < S
     mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S - T) if later else None
@@ -37,12 +38,25 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = True) -> 
     )
 
 
-def _products(q: Tensor, k: Tensor, v: Tensor, masked: bool) -> Tensor:
-    """Two batched products, and a softmax between them that autocast does not widen."""
-    T, S, D = q.shape[2], k.shape[2], q.shape[3]
+def _products(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
+    """Two batched products, and a softmax between them that autocast does not widen.
+
+    By blocks of queries, whose future keys are not multiplied; the heads that share keys are one.
+    """
+    (B, H, T, D), (H_kv, S) = q.shape, k.shape[1:3]
+    q = q.reshape(B * H_kv, H // H_kv, T, D)
+    k, v = k.flatten(0, 1), v.flatten(0, 1)  # (B * H_kv, S, D)
+    outputs = []
     with torch.autocast("cpu", enabled=False):
-        mask = torch.zeros(T, S, dtype=q.dtype)
-        if masked:
-            mask.fill_(-torch.inf).triu_(S - T + 1)
-        scores = torch.baddbmm(mask, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=D**-0.5)
-        return torch.bmm(scores.softmax(-1), v.flatten(0, 1)).view(q.shape)
+        for block in q.split(QUERY_BLOCK, dim=2):
+            b, start = block.shape[2], sum(out.shape[2] for out in outputs)
+            visible = S - T + start + b if causal else S
+            mask = torch.zeros(b, visible, dtype=q.dtype)
+            if causal:
+                mask.fill_(-torch.inf).triu_(visible - b + 1)
+            scores = torch.baddbmm(
+                mask.repeat(H // H_kv, 1), block.flatten(1, 2), k[:, :visible].mT, alpha=D**-0.5
+            )  # (B * H_kv, G * b, visible)
+            out = torch.bmm(scores.softmax(-1), v[:, :visible])
+            outputs.append(out.view(block.shape))
+    return torch.cat(outputs, dim=2).view(B, H, T, D)

@@ -20,6 +20,7 @@ from groundup.models.weights_digest import weights_digest
 from groundup.tuning.adapted_linear import AdaptedLinear
 from groundup.tuning.adapter_config import AdapterConfig
 from groundup.tuning.dora import DoraLinear
+from groundup.tuning.fused_lora import FusedLoraLinear
 from groundup.tuning.ia3 import Ia3Linear
 from groundup.tuning.lora import LoraLinear, lora_scaling
 from groundup.tuning.nf4_linear import Nf4Linear
@@ -235,7 +236,7 @@ def low_rank(
     generator: torch.Generator | None = None,
 ) -> LoraLinear:
     """A layer with the addition that the config's method makes, LoRA's, DoRA's or QLoRA's."""
-    kind = DoraLinear if config.method == "dora" else LoraLinear
+    kind = DoraLinear if config.method == "dora" else FusedLoraLinear
     frozen = Nf4Linear(base) if config.method == "qlora" else base
     return kind(frozen, rank, scaling, dropout=config.dropout, generator=generator)
 

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from groundup.errors import GroundupError
+from groundup.models.linear import Linear
 from groundup.training.gradient_accumulation import IGNORED
 from groundup.training.packing import pack
 from groundup.training.rows import in_shuffled_order
+from groundup.tuning.chunked_cross_entropy import chunked_cross_entropy_sum
 from groundup.tuning.loss_mask import MaskedSequence
 from groundup.tuning.sequence_packing import PackedModel, hidden_of_packed, positions_of
 
@@ -80,5 +82,10 @@ def supervised_loss_sum(
     wanted = targets[positions >= 0]  # (N,)
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bfloat16):
         hidden = hidden_of_packed(reader, ids, positions)  # (N, dim)
-        logits = reader.logits(hidden[wanted != IGNORED][None])[0]
-    return F.cross_entropy(logits.float(), wanted[wanted != IGNORED], reduction="sum")
+        hidden, wanted = hidden[wanted != IGNORED], wanted[wanted != IGNORED]
+        output = getattr(model, "lm_head", None)
+        if isinstance(output, Linear) and not output.weight.requires_grad:
+            dtype = torch.bfloat16 if bfloat16 else output.dtype
+            return chunked_cross_entropy_sum(hidden, output.weight.to(dtype), wanted)
+        logits = reader.logits(hidden[None])[0]
+    return F.cross_entropy(logits.float(), wanted, reduction="sum")
