@@ -42,7 +42,7 @@ def ours(model: Llama, ids: torch.Tensor, targets: torch.Tensor, folder: Path, b
                 parameter.data = parameter.data.bfloat16()
     for module in model.modules():
         if hasattr(module, "attend"):
-            module.attend = fused_attention
+            module.attend = fused_attention  # type: ignore[assignment]
     adapted = adapt(model, AdapterConfig("lora", rank=16, alpha=32), seed=0)
     save_adapter(folder / "adapter", adapted)
     parameters = list(adapted.trained_parameters().values())

@@ -7,7 +7,9 @@ from groundup.models.attention import attention
 from groundup.models.fused_attention import fused_attention
 
 
-@pytest.mark.parametrize(("T", "S", "H_kv"), [(9, 9, 2), (1, 7, 4), (8, 8, 4)])
+@pytest.mark.parametrize(
+    ("T", "S", "H_kv"), [(9, 9, 2), (1, 7, 4), (8, 8, 4), (5, 8, 1), (150, 160, 2)]
+)
 @pytest.mark.parametrize("causal", [True, False])
 def test_products_in_bfloat16_and_their_gradients(T: int, S: int, H_kv: int, causal: bool) -> None:
     torch.manual_seed(0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from groundup.engine.engine import Engine
 from groundup.engine.generate import generate, generate_uncached
 from groundup.engine.request import Request
-from groundup.engine.sampler import SamplingParams
+from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.gpt2 import GPT2, GPT2Config
 from groundup.models.linear import Linear
@@ -179,7 +179,7 @@ def test_the_engine_serves_an_adapter_as_the_merged_model_answers(tmp_path: Path
     """Two adapters and none in one batch; and each merged model from its folder."""
     prompt = ids()[0].tolist()
     engine = Engine(llama(), positions=512)
-    expected = {None: generate_uncached(llama(), prompt, GREEDY, 6)}
+    expected: dict[str | None, list[int]] = {None: generate_uncached(llama(), prompt, GREEDY, 6)}
     for name, options in (("a", {}), ("b", {"targets": "q_proj|up_proj", "rank_stabilized": True})):
         adapted = trained(llama(), "lora", **options)
         save_adapter(tmp_path / name, adapted)
@@ -217,7 +217,7 @@ def test_refused(tmp_path: Path) -> None:
         trained(llama(), "prompt").merge()
     save_adapter(tmp_path, adapted)
     other = llama()
-    other.layers[1].mlp.up_proj.weight.data[0, 0] += 0.1
+    other.get_parameter("layers.1.mlp.up_proj.weight").data[0, 0] += 0.1
     for load in (load_adapter, lambda f, m: Engine(m, positions=256).load_adapter("a", f)):
         with pytest.raises(GroundupError, match="another model"):
             load(tmp_path, other)

@@ -46,10 +46,11 @@ def _products(q: Tensor, k: Tensor, v: Tensor, causal: bool) -> Tensor:
     (B, H, T, D), (H_kv, S) = q.shape, k.shape[1:3]
     q = q.reshape(B * H_kv, H // H_kv, T, D)
     k, v = k.flatten(0, 1), v.flatten(0, 1)  # (B * H_kv, S, D)
-    outputs = []
+    outputs: list[Tensor] = []
     with torch.autocast("cpu", enabled=False):
-        for block in q.split(QUERY_BLOCK, dim=2):
-            b, start = block.shape[2], sum(out.shape[2] for out in outputs)
+        for start in range(0, T, QUERY_BLOCK):
+            block = q[:, :, start : start + QUERY_BLOCK]
+            b = block.shape[2]
             visible = S - T + start + b if causal else S
             mask = torch.zeros(b, visible, dtype=q.dtype)
             if causal:

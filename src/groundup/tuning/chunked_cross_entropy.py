@@ -27,9 +27,7 @@ def chunked_cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -
 
     Source: Hsu et al. 2024, "Liger kernel", section 3.2 (FusedLinearCrossEntropy).
     """
-    loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        hidden, weight.detach(), targets
-    )
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, weight.detach(), targets)
     return loss
 
 

@@ -31,7 +31,7 @@ class FusedLoraLinear(LoraLinear):
         dtype = torch.get_autocast_dtype(kind) if autocast else base.dtype
         with torch.autocast(kind, enabled=False):
             bias = None if base.bias is None else base.bias.to(dtype)
-            y: Tensor = _Product.apply(  # type: ignore[no-untyped-call]
+            y: Tensor = _Product.apply(
                 x.to(dtype), base.weight.to(dtype), bias, self.a, self.b, self.scaling
             )
         return y if autocast else y.to(x.dtype)
