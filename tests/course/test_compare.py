@@ -44,6 +44,23 @@ def test_the_subject_of_the_message_can_be_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("actual", "words"),
+    [
+        ([torch.ones(2)], "the output is of type list: expected 2 elements"),
+        (torch.ones(2), "the output is of type Tensor: expected 2 elements"),
+        (None, "the output is None: expected 2 elements"),
+        ([torch.ones(2), [torch.ones(1), 3]], "the output[1][1] is 3 (int): expected a tensor"),
+        ([torch.zeros(2), (torch.ones(1), torch.ones(1))], "the output[0] is all zeros"),
+        ([torch.ones(2), (torch.ones(1), torch.zeros(1))], "the output[1][1] differs at [0]"),
+    ],
+)
+def test_of_lists_the_element_is_named(actual: object, words: str) -> None:
+    expected = [torch.ones(2), (torch.ones(1), torch.ones(1))]
+    assert_close(expected, expected, rtol=0, atol=0)
+    assert words in message(lambda: assert_close(actual, expected, rtol=0, atol=0))
+
+
+@pytest.mark.parametrize(
     ("actual", "expected", "words"),
     [
         (torch.ones(2, 3), torch.ones(3, 2), "has shape (2, 3): expected (3, 2)"),

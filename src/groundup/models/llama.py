@@ -18,7 +18,7 @@ from groundup.models.rotary_scaling import RotaryScaling, scale_frequencies
 from groundup.models.sliding_window import sliding_window_attention
 from groundup.models.swiglu import SwiGLU
 
-__all__ = ["Llama", "LlamaConfig"]
+__all__ = ["Attention", "Block", "Llama", "LlamaConfig"]
 
 
 @dataclass(frozen=True)

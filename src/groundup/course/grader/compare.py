@@ -4,7 +4,7 @@ They end in operators on NumPy arrays, which Python code cannot replace, and get
 functions that are taken hold of here, before any learner's code runs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,11 +49,17 @@ def _close(
 
 
 def assert_close(
-    actual: object, expected: Values, *, rtol: float, atol: float, what: str = "the output"
+    actual: object,
+    expected: Values | Sequence[Any],
+    *,
+    rtol: float,
+    atol: float,
+    what: str = "the output",
 ) -> None:
     """Fail unless ``actual`` is a tensor like ``expected``: shape, dtype and values.
 
-    Where ``expected`` is an array, ``actual`` has to be one.
+    Where ``expected`` is an array, ``actual`` has to be one. Of lists and tuples, which may hold
+    others, each element is compared.
 
     Args:
         actual: what the learner's code gave.
@@ -64,6 +70,12 @@ def assert_close(
     Raises:
         CheckFailure: naming the shape, the dtype, or the first differing index and both values.
     """
+    if not isinstance(expected, (Tensor, np.ndarray)):
+        if type(actual) not in (list, tuple) or len(actual) != len(expected):  # type: ignore[arg-type]
+            raise CheckFailure(f"{what} is {_kind(actual)}: expected {len(expected)} elements")
+        for i, (got, want) in enumerate(zip(actual, expected, strict=True)):  # type: ignore[call-overload]
+            assert_close(got, want, rtol=rtol, atol=atol, what=f"{what}[{i}]")
+        return
     array = isinstance(expected, np.ndarray)
     if type(actual) not in ((np.ndarray,) if array else (Tensor, torch.nn.Parameter)):
         wanted = f"{'an array' if array else 'a tensor'} of shape {tuple(expected.shape)}"
