@@ -45,7 +45,16 @@ def test_a_gguf_file_keeps_its_metadata(
 ) -> None:
     text, out = tmp_path / "text.txt", tmp_path / "m.gguf"
     text.write_text("One and one are two. " * 500)
-    more = ["--calibration", text, "--calibration-tokens", "2048", "--text", text, "--tokens", "40"]
+    more: list[str | Path] = [
+        "--calibration",
+        text,
+        "--calibration-tokens",
+        "2048",
+        "--text",
+        text,
+        "--tokens",
+        "40",
+    ]
     quantize(tiny_model, "-o", out, "--method", "gptq", *more)
     before, after = read_gguf(Path(tiny_model)), read_gguf(out)
     for key, value in before.stored.items():

@@ -76,7 +76,8 @@ def quantize(
     try:
         _quantize(console, model, out, how, (calibration, calibration_tokens), (text, tokens))
     except KeyboardInterrupt:
-        console.print("Interrupted. Nothing was written.")
+        what = f"{out} is as it was, or whole" if out.exists() else "Nothing was written"
+        console.print(f"Interrupted. {what}.")
         raise typer.Exit(130) from None
 
 
@@ -116,7 +117,8 @@ def _quantize(
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from groundup.models.gguf import read_gguf
-    from groundup.models.llama_to_gguf import llama_metadata
+    from groundup.models.llama_to_gguf import architecture_of, llama_metadata
+    from groundup.models.llama_to_hugging_face import hugging_face_config
     from groundup.models.load import load_model
     from groundup.models.locate import locate
     from groundup.quantization.quantize_model import quantize_model
@@ -134,9 +136,13 @@ def _quantize(
     held_out = read_text(measured[0], odd=True)
     ids = tokenizer.encode(held_out, special=False)[: measured[1]] if measured[1] else []
     refuse_full_disk(out, model)
-    if file is not None:
-        metadata: dict[str, Any] = dict(file.stored)
-    elif out.suffix == ".gguf":
+    metadata: dict[str, Any] = {}
+    if out.suffix != ".gguf":
+        hugging_face_config(model)  # for its errors, before the work
+    elif file is not None:
+        architecture_of(model.config)
+        metadata = dict(file.stored)
+    else:
         metadata = llama_metadata(model.config, source.name)
         metadata |= tokenizer_metadata(source, model.config.vocabulary)
     columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %")
@@ -156,8 +162,8 @@ def _quantize(
         if out.suffix == ".gguf":
             quantized_to_gguf(out, model, weights, metadata)
         else:
+            write_tokenizer(out, source, file)  # before what makes the folder a model's
             quantized_to_hugging_face(out, model, weights, how, token_ids(tokenizer))
-            write_tokenizer(out, source, file)
         again = load_model(str(out), torch.float32).model.cpu().float()  # as others will read it
         after = (
             measure(again, ids, context, told("Perplexity after"), how, weights) if ids else None
@@ -195,7 +201,7 @@ def refuse_quantised(source: Path, file: "GGUFFile | None", out: Path, how: "Qua
 
 def refuse_full_disk(out: Path, model: "Llama") -> None:
     """Raises:
-    GroundupError: the disk has less room than a byte for each weight, which is always enough.
+    GroundupError: the disk has less room than two bytes for each weight, which is always enough.
     """
     import shutil
 
@@ -261,6 +267,7 @@ def write_tokenizer(out: Path, source: Path, file: "GGUFFile | None") -> None:
     from groundup.tokenizers.gguf_to_json import gguf_tokenizer_files
 
     try:
+        out.mkdir(parents=True, exist_ok=True)
         if file is not None:
             for name, content in gguf_tokenizer_files(file.metadata).items():
                 write_text(out / name, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

@@ -11,7 +11,7 @@ from groundup.models.hugging_face_folder import rename, write_folder
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.llama_from_hugging_face import EXPERTS
 
-__all__ = ["llama_to_hugging_face"]
+__all__ = ["hugging_face_config", "llama_to_hugging_face"]
 
 
 def llama_to_hugging_face(
@@ -31,6 +31,23 @@ def llama_to_hugging_face(
 
     Raises:
         GroundupError: the folder cannot be written, or no published family has this shape.
+    """
+    found = hugging_face_config(model)
+    config = model.config
+    tensors = dict(model.state_dict() if state is None else state)
+    if config.tied_embeddings:
+        del tensors["lm_head.weight"]
+    if config.experts:
+        tensors = rename(tensors, [(ours, theirs) for theirs, ours in EXPERTS])
+    named = {n if n.startswith("lm_head") else f"model.{n}": w for n, w in tensors.items()}
+    write_folder(folder, found | dict(entries or {}), named)
+
+
+def hugging_face_config(model: Llama) -> dict[str, Any]:
+    """What ``config.json`` says of the model.
+
+    Raises:
+        GroundupError: no published family has this shape.
     """
     config = model.config
     kind, architecture = _family(config)
@@ -74,13 +91,7 @@ def llama_to_hugging_face(
     if config.experts:
         found["num_local_experts"] = config.experts
         found["num_experts_per_tok"] = config.experts_per_token
-    tensors = dict(model.state_dict() if state is None else state)
-    if config.tied_embeddings:
-        del tensors["lm_head.weight"]
-    if config.experts:
-        tensors = rename(tensors, [(ours, theirs) for theirs, ours in EXPERTS])
-    named = {n if n.startswith("lm_head") else f"model.{n}": w for n, w in tensors.items()}
-    write_folder(folder, found | dict(entries or {}), named)
+    return found
 
 
 def _family(config: LlamaConfig) -> tuple[str, str]:
