@@ -158,6 +158,7 @@ class _Tuning:
         """Load, train, save, compare."""
         from groundup.cli.training_display import TrainingDisplay
         from groundup.cli.tune_display import Sample, show_result
+        from groundup.training.glibc_malloc import return_freed_memory
         from groundup.training.loss_curve import save_plot
         from groundup.training.run_log import read_log
         from groundup.training.trainer import Interrupted, train
@@ -165,6 +166,7 @@ class _Tuning:
         from groundup.tuning.supervised import supervised_loss_sum
 
         _refuse_another(self.out, self.settings)
+        return_freed_memory()
         with self.console.status("loading the model"):
             base = self._base()
         prompts = self._prompts()

@@ -1,14 +1,16 @@
 """A tuned model as a folder that stands by itself: weights, tokenizer and chat template."""
 
+import json
 import shutil
 from pathlib import Path
 
+from groundup.atomic_write import write_text
 from groundup.models.gguf import read_gguf
 from groundup.models.gpt2 import GPT2
 from groundup.models.gpt2_hugging_face import gpt2_to_hugging_face
 from groundup.models.llama import Llama
 from groundup.models.llama_to_hugging_face import llama_to_hugging_face
-from groundup.tokenizers.gguf_to_hugging_face import write_tokenizer
+from groundup.tokenizers.gguf_to_json import gguf_tokenizer_files
 
 __all__ = ["save_model_folder"]
 
@@ -33,7 +35,8 @@ def save_model_folder(model: Llama | GPT2, source: Path, folder: Path) -> None:
             if (source / name).is_file() and source.resolve() != folder.resolve():
                 shutil.copyfile(source / name, folder / name)
     else:
-        write_tokenizer(read_gguf(source).metadata, folder)
+        for name, content in gguf_tokenizer_files(read_gguf(source).metadata).items():
+            write_text(folder / name, json.dumps(content, ensure_ascii=False, indent=2))
     if isinstance(model, GPT2):
         gpt2_to_hugging_face(model, folder)
     else:
