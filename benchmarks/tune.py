@@ -1,6 +1,7 @@
 """LoRA, QLoRA and full fine-tuning of the packaged model: what is gained, at which memory.
 
-    python -m benchmarks.tune xquad_en.json OUT [--methods lora qlora full] [--epochs 1]
+    python -m benchmarks.tune xquad_en.json OUT --methods lora --epochs 1
+    python -m benchmarks.tune xquad_en.json OUT --methods qlora --epochs 0.2
 
 The data is XQuAD's English part (SQuAD's format; Artetxe et al. 2019): paragraphs of Wikipedia,
 questions, and answers that stand in the paragraph. Three quarters of the articles are learned, each
@@ -91,11 +92,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--methods", nargs="+", default=["lora", "qlora", "full"])
     parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--questions", type=int, default=200)
     options = parser.parse_args()
     if not options.xquad.is_file():
         sys.exit(f"there is no {options.xquad}: fetch XQuAD's xquad.en.json and name it")
     learned, asked = write_data(options.xquad, options.out)
-    task = short_answers(asked, max_tokens=ANSWER)
+    task = short_answers(asked, limit=options.questions, max_tokens=ANSWER)
     base, _ = evaluate(load_subject(DEFAULT_MODEL), task, options.out / "answers")
     for method in options.methods:
         out = options.out / method
