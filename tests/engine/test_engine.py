@@ -28,10 +28,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-def model_of(dtype: torch.dtype = torch.float32, **options: Any) -> Llama:
+def model_of(dtype: torch.dtype = torch.float32, *, hidden_dim: int = 48, **options: Any) -> Llama:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocabulary=97, dim=32, hidden_dim=48, layers=3, heads=4, kv_heads=2, head_dim=16,
+        vocabulary=97, dim=32, hidden_dim=hidden_dim, layers=3, heads=4, kv_heads=2, head_dim=16,
         context=200, **options,
     )  # fmt: skip
     model = Llama(config).requires_grad_(False).eval()
@@ -147,6 +147,26 @@ def test_narrow_logits_are_near_those_in_float32(bits: WeightBits | None, bound:
     error = (got - torch.log_softmax(expected, 0)).abs().max()
     assert error < bound * expected.abs().max()
     assert error > 0  # narrow it was
+
+
+@pytest.mark.parametrize(
+    ("bits", "bound"),
+    [
+        (None, 0.03),
+        pytest.param(8, 0.12, marks=pytest.mark.skipif(not supports_int8(), reason="slow here")),
+        pytest.param(4, 0.03, marks=pytest.mark.skipif(not supports_int8(), reason="slow here")),
+    ],
+)
+def test_a_token_alone_is_read_as_one_of_many(bits: WeightBits | None, bound: float) -> None:
+    model = model_of(torch.bfloat16, hidden_dim=96)
+    text = list(range(2, 40))
+    cache = PagedCache(model.config, 10, 8, torch.bfloat16)
+    reader = FusedLlama(model, cache, weight_bits=bits)
+    sequence = Sequence(text, len(text), len(text) + 1, blocks=[7, 1, 3, 9, 2])
+    expected = reader.read([Chunk(sequence, len(text))])
+    sequence.read = len(text) - 1
+    got = reader.read([Chunk(sequence, 1)])
+    assert (got - expected).abs().max() < bound * expected.abs().max()
 
 
 def test_a_prompt_asked_twice_is_read_but_for_its_end() -> None:

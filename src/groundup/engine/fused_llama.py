@@ -47,6 +47,7 @@ class FusedLlama:
         """
         config = model.config
         self.config, self.cache, self.model = config, cache, model
+        self._stores = [cache.layer(layer) for layer in range(config.layers)]
         wide = model.embed_tokens.weight.dtype == torch.float32
         form: Form = "float32" if wide else "bfloat16"
         if weight_bits is not None:
@@ -114,10 +115,11 @@ class FusedLlama:
         x = self.model.embed_tokens(torch.tensor(tokens)).float().numpy()
         q = np.empty((N, H, D), np.float32)
         delta: Rows | None = None
+        alone = N == 1 and not lora.any
         for index, layer in enumerate(self._layers):
-            keys, values = cache.layer(index)
+            keys, values = self._stores[index]
             cos, sin = (self._cos, self._sin) if layer.rotary else (None, None)
-            if N == 1 and not lora.any:
+            if alone:
                 given = (None, None) if delta is None else (delta.array, delta.scales)
                 added, scales = read_single_row(
                     x, *given, layer.weights, eps, cos, sin, place, slot, keys, values, tables, q
