@@ -2,6 +2,9 @@
 
 The passes are those of a batch (`groundup.engine.cpu_kernels`). Called one by one from Python, the
 calls and the rows between them took as long as half of the products (docs/lab-notes.md).
+
+Numba keeps what it compiled until this file changes, with the passes and products of other files in
+it: whoever changes one of those deletes `__pycache__/*.nb?` too.
 """
 
 from typing import Any, NamedTuple
