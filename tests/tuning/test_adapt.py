@@ -7,8 +7,12 @@ from typing import Any, TypeVar
 import pytest
 import torch
 import torch.nn.functional as F
+from tokenizers.decoders import ByteLevel as Decoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
+from groundup.cli import main
 from groundup.engine.engine import Engine
 from groundup.engine.generate import generate, generate_uncached
 from groundup.engine.request import Request
@@ -18,15 +22,18 @@ from groundup.models.gpt2 import GPT2, GPT2Config
 from groundup.models.linear import Linear
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.llama_from_hugging_face import llama_from_hugging_face
+from groundup.models.llama_to_hugging_face import llama_to_hugging_face
+from groundup.models.load import load_language_model
 from groundup.models.weights_digest import weights_digest
 from groundup.quantization.nf4 import Nf4
 from groundup.tuning.adapt import AdaptedModel, adapt
 from groundup.tuning.adapter_config import AdapterConfig
-from groundup.tuning.adapter_folder import load_adapter, save_adapter, save_merged
+from groundup.tuning.adapter_folder import load_adapter, save_adapter
 from groundup.tuning.chunked_cross_entropy import CHUNK, chunked_cross_entropy_sum
 from groundup.tuning.fused_lora import FusedLoraLinear
 from groundup.tuning.lora import LoraLinear
 from groundup.tuning.nf4_linear import Nf4Linear
+from tokenizers import Tokenizer
 
 SHAPE = LlamaConfig(
     vocabulary=71, dim=32, hidden_dim=48, layers=2, heads=4, kv_heads=2, head_dim=8, context=64,
@@ -183,7 +190,7 @@ def test_the_engine_serves_an_adapter_as_the_merged_model_answers(tmp_path: Path
     for name, options in (("a", {}), ("b", {"targets": "q_proj|up_proj", "rank_stabilized": True})):
         adapted = trained(llama(), "lora", **options)
         save_adapter(tmp_path / name, adapted)
-        save_merged(tmp_path / f"merged {name}", adapted)
+        llama_to_hugging_face(llama_of(adapted, merged=True), tmp_path / f"merged {name}")
         model = llama_from_hugging_face(tmp_path / f"merged {name}")
         expected[name] = generate_uncached(model, prompt, GREEDY, 6)
         engine.load_adapter(name, tmp_path / name)
@@ -223,9 +230,42 @@ def test_refused(tmp_path: Path) -> None:
             load(tmp_path, other)
 
 
-def llama_of(adapted: AdaptedModel) -> Llama:
-    assert isinstance(adapted.model, Llama)
-    return adapted.model
+def llama_of(adapted: AdaptedModel, *, merged: bool = False) -> Llama:
+    model = adapted.merge() if merged else adapted.model
+    assert isinstance(model, Llama)
+    return model
+
+
+@pytest.mark.parametrize("method", ["dora", "qlora"])
+def test_the_command_merges_into_a_model_that_stands_by_itself(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llama_to_hugging_face(llama(), tmp_path / "base")
+    write_tokenizer(tmp_path / "base")
+    base, _ = load_language_model(str(tmp_path / "base"))
+    adapted = trained(base, method)
+    save_adapter(tmp_path / "adapter", adapted, base=str(tmp_path / "base"))
+    main_of = ["merge", str(tmp_path / "adapter"), "--out", str(tmp_path / "merged")]
+    with pytest.raises(SystemExit) as done:
+        main(main_of)
+    assert done.value.code == 0
+    assert "groundup chat --model" in capsys.readouterr().out
+    merged, _ = load_language_model(str(tmp_path / "merged"))
+    adapted.merge()
+    with torch.no_grad():
+        assert torch.equal(merged(ids()), base(ids()))
+    with pytest.raises(SystemExit):
+        main(main_of)
+    assert "there already" in capsys.readouterr().err
+
+
+def write_tokenizer(folder: Path) -> None:
+    """Of bytes."""
+    alphabet = {byte: i for i, byte in enumerate(sorted(ByteLevel.alphabet()))}
+    words = Tokenizer(BPE(alphabet, []))
+    words.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    words.decoder = Decoder()
+    words.save(str(folder / "tokenizer.json"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from groundup.cli.draw import draw
 from groundup.cli.eval import evaluate_command
 from groundup.cli.gateway import gateway
 from groundup.cli.keys import keys_app
+from groundup.cli.merge import merge
 from groundup.cli.models import models_app
 from groundup.cli.quantize import quantize
 from groundup.cli.serve import serve
@@ -60,6 +61,7 @@ app.add_typer(models_app, name="models", rich_help_panel="Use it")
 app.add_typer(users_app, name="users", rich_help_panel="Use it")
 app.add_typer(train_app, name="train", rich_help_panel="Train")
 app.command(rich_help_panel="Train")(tune)
+app.command(rich_help_panel="Train")(merge)
 app.command(rich_help_panel="Train")(draw)
 app.command(rich_help_panel="Train")(quantize)
 app.add_typer(tokenizer_app, name="tokenizer", rich_help_panel="Train")

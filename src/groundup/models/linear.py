@@ -73,7 +73,7 @@ class Linear(nn.Linear):
         ):
             y = self._single_row(x)
             return y if bias is None else y + bias
-        if x.dtype == weight.dtype or torch.is_autocast_enabled(x.device.type):
+        if torch.is_autocast_enabled(x.device.type):
             return F.linear(x, weight, bias)  # autocast chooses the dtypes itself
         narrow = None if bias is None else bias.to(weight.dtype)
         return F.linear(x.to(weight.dtype), weight, narrow).to(x.dtype)

@@ -17,10 +17,8 @@ from torch import Tensor, nn
 from groundup.atomic_write import write_text
 from groundup.errors import GroundupError
 from groundup.models.gpt2 import GPT2
-from groundup.models.gpt2_hugging_face import gpt2_to_hugging_face
 from groundup.models.linear import Linear
 from groundup.models.llama import Llama
-from groundup.models.llama_to_hugging_face import llama_to_hugging_face
 from groundup.models.peft_folder import (
     BASE_DIGEST,
     check_base,
@@ -30,7 +28,7 @@ from groundup.models.peft_folder import (
     read_peft_weights,
 )
 from groundup.models.t5 import T5
-from groundup.models.t5_hugging_face import rename_t5, t5_to_hugging_face
+from groundup.models.t5_hugging_face import rename_t5
 from groundup.tuning.adapt import AdaptedModel, adapt, adapt_layers, linear_layers, low_rank
 from groundup.tuning.adapted_linear import AdaptedLinear
 from groundup.tuning.adapter_config import AdapterConfig, Method
@@ -38,7 +36,7 @@ from groundup.tuning.dora import DoraLinear
 from groundup.tuning.ia3 import Ia3Linear
 from groundup.tuning.lora import LoraLinear
 
-__all__ = ["load_adapter", "save_adapter", "save_merged"]
+__all__ = ["load_adapter", "save_adapter"]
 
 KINDS = {"lora": "LORA", "dora": "LORA", "qlora": "LORA", "ia3": "IA3",
          "prefix": "PREFIX_TUNING", "prompt": "PROMPT_TUNING"}  # fmt: skip
@@ -163,26 +161,6 @@ def _makers(
         rank, scaling = rank_and_scaling(config, _peft_name(model, name), path)
         makers[name] = partial(low_rank, config=adapter, rank=rank, scaling=scaling)
     return adapter, makers
-
-
-def save_merged(folder: Path, adapted: AdaptedModel) -> None:
-    """Write the model with the adapter in its matrices, as any model of its family is written.
-
-    The tokenizer is not part of it. The adapted model is afterwards as it was before.
-
-    Raises:
-        GroundupError: the adapter is in no matrix, or the folder cannot be written.
-    """
-    model = adapted.merge()
-    try:
-        if isinstance(model, Llama):
-            llama_to_hugging_face(model, folder)
-        elif isinstance(model, GPT2):
-            gpt2_to_hugging_face(model, folder)
-        else:
-            t5_to_hugging_face(model, folder)
-    finally:
-        adapted.unmerge()
 
 
 def _peft_name(model: nn.Module, name: str) -> str:

@@ -48,7 +48,7 @@ class Nf4Linear(nn.Module):
         The product is in x's dtype. Only x (and the bias) can have a gradient.
         """
         y: Tensor = _Product.apply(x, self.matrix)
-        return y if self.bias is None else y + self.bias
+        return y if self.bias is None else y + self.bias.to(y.dtype)
 
 
 class _Product(torch.autograd.Function):
