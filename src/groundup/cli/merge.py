@@ -19,7 +19,8 @@ def merge(
     ] = None,
 ) -> None:
     """Write a model with an adapter in its matrices: it then stands by itself."""
-    from groundup.models.load import load_language_model, locate
+    from groundup.models.load import load_language_model
+    from groundup.models.locate import locate
     from groundup.models.peft_folder import read_peft_config
     from groundup.tuning.adapter_folder import load_adapter
     from groundup.tuning.model_folder import save_model_folder
