@@ -30,6 +30,10 @@ from groundup.evaluation.subject import Subject, load_subject
 from groundup.evaluation.summary import Comparison, Estimate, compare, estimate
 from groundup.evaluation.task import Score, evaluate, mean_scores
 from groundup.evaluation.text_perplexity import TextPerplexity
+from groundup.models.llama import Llama
+from groundup.tuning.adapt import adapt
+from groundup.tuning.adapter_config import AdapterConfig
+from groundup.tuning.adapter_folder import save_adapter
 
 
 @pytest.fixture(scope="module", name="subject")
@@ -149,6 +153,32 @@ def test_a_prompt_that_is_too_long_is_named(forgetful_model: str, tmp_path: Path
     with pytest.raises(GroundupError, match="writing, question 17: the prompt is"):
         evaluate(subject, writing(1, questions=[question(1), asked]), tmp_path)
     assert not subject.engine.busy
+
+
+def test_an_adapter_is_evaluated_as_the_model_into_which_it_is_merged(
+    tiny_model: str, tmp_path: Path
+) -> None:
+    folder, text = tmp_path / "adapter", tmp_path / "text.txt"
+    text.write_text("The quick brown fox jumps over the lazy dog.")
+    merged = load_subject(tiny_model, dtype=torch.float32)
+    assert isinstance(merged.model, Llama)
+    adapted = adapt(merged.model, AdapterConfig(method="lora", rank=4, alpha=64), seed=0)
+    for name, parameter in adapted.trained_parameters().items():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(len(name)))
+    save_adapter(folder, adapted)
+    adapted.merge()
+    subject = load_subject(tiny_model, adapter=folder, dtype=torch.float32)
+    bare = load_subject(tiny_model, dtype=torch.float32)
+    assert (subject.name, subject.sha256 == bare.sha256) == ("tiny.gguf+adapter", False)
+    for task in (writing(3), TextPerplexity(text)):
+        out = tmp_path / task.name
+        with_it, without = evaluate(subject, task, out)[0], evaluate(bare, task, out)[0]
+        wanted = evaluate(merged, task, tmp_path / "merged")[0]
+        assert [r.answer for r in with_it] == [r.answer for r in wanted]
+        assert [r.scores for r in with_it] == [pytest.approx(r.scores, abs=1e-4) for r in wanted]
+        assert [r.scores for r in with_it] != [r.scores for r in without]
+    with pytest.raises(GroundupError, match="there is no adapter"):
+        load_subject(tiny_model, adapter=tmp_path / "absent")
 
 
 def test_short_answers_of_every_form(tmp_path: Path) -> None:
