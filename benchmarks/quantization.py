@@ -38,9 +38,8 @@ METHODS = {
     "int4, zero point, groups of 64": Quantization("int4", 64, zero_point_grid),
     "awq, zero point, groups of 64": Quantization("awq", 64, zero_point_grid),
     "gptq, zero point, groups of 64": Quantization("gptq", 64, zero_point_grid),
+    "int4, zero point, groups of 32": Quantization("int4", 32, zero_point_grid),
     "gptq, zero point, groups of 32": Quantization("gptq", 32, zero_point_grid),
-    "int4, Q4_1": Quantization("int4", 32),
-    "gptq, Q4_1": Quantization("gptq", 32),
 }
 
 
