@@ -1,9 +1,10 @@
 """GRPO on a task whose answers a program checks: sums of two numbers below 100.
 
-A small Llama learns sums in part from examples, then from rewards alone: no answer is shown to it
-any more, only how much its own answers are worth. It is measured on sums that it saw in neither.
+A small Llama learns sums from examples of which a third are wrong, so that it writes such answers
+itself. Then it practises other sums for rewards alone: no answer is shown to it any more, it is
+only told what its own ones are worth. It is measured on sums that it saw in neither.
 
-    python benchmarks/preferences.py [--out FOLDER] [--steps 300] [--beta 0.02]
+    python benchmarks/preferences.py [--out FOLDER] [--steps 400] [--beta 0.01]
 """
 
 import argparse
@@ -25,6 +26,7 @@ from groundup.models.llama import Llama, LlamaConfig
 from groundup.tokenizers.from_hugging_face import tokenizer_from_json
 from groundup.tokenizers.tokenizer import Tokenizer
 from groundup.training.character_tokenizer import character_tokenizer
+from groundup.training.loss_curve import save_plot
 from groundup.training.run_log import read_log
 from groundup.training.trainer import Plan, train
 from groundup.tuning.loss_mask import MaskedSequence
@@ -35,19 +37,20 @@ from groundup.tuning.supervised import SupervisedRows, supervised_loss_sum
 Given = argparse.Namespace
 
 NUMBERS = 100
-TAUGHT, HELD_OUT = 3000, 1000  # of 10,000 sums; the others are practised with rewards
+TAUGHT, HELD_OUT = 6000, 1000  # of 10,000 sums; the others are practised with rewards
+WRONG = 1 / 3  # of the answers that are taught, which are off by 1 or by 10
 LONGEST = 5  # tokens of an answer: three digits and the end, and one to be wrong with
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--taught-steps", type=int, default=600)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--tasks", type=int, default=32, help="of a step")
-    parser.add_argument("--group", type=int, default=16, help="answers to a task")
-    parser.add_argument("--beta", type=float, default=0.02)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--taught-steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--tasks", type=int, default=16, help="of a step")
+    parser.add_argument("--group", type=int, default=8, help="answers to a task")
+    parser.add_argument("--beta", type=float, default=0.01)
+    parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     tokenizer = tokenizer_from_json(character_tokenizer(["0123456789+="]), eos="<|endoftext|>")
@@ -63,24 +66,36 @@ def main() -> None:
     with TemporaryDirectory() as scratch:
         folder = given.out or Path(scratch)
         teach(model, tokenizer, taught, given, folder / "taught")
-        measured = partial(rewards_of, tokenizer=tokenizer, max_tokens=LONGEST)
         tests = tasks(held_out, tokenizer)
-        before = measured(model, tests)
-        print(f"taught: {before.mean():.3f} of {len(tests)} held-out sums")
+
+        def measured() -> dict[str, NDArray[np.float64]]:
+            found = partial(rewards_of, model, tests, tokenizer, max_tokens=LONGEST)
+            return {"sampled": found(temperature=1, seed=1), "likeliest": found()}
+
+        before = measured()
+        print({f"taught, {name}": float(values.mean()) for name, values in before.items()})
         began = time.perf_counter()
         reference = copy.deepcopy(model).requires_grad_(False)
         practise(model, reference, tokenizer, practised, given, folder / "practised")
         seconds = time.perf_counter() - began
-        after = measured(model, tests)
-        low, high = interval(after - before)
+        after = measured()
         log = read_log(folder / "practised")
-        result = {
-            "before": before.mean(), "after": after.mean(), "gain": (after - before).mean(),
-            "interval": [low, high], "held_out": len(tests), "steps": given.steps,
-            "seconds": seconds, "divergence": log[-1].get("divergence"),
+        result: dict[str, object] = {
+            name: {
+                "before": before[name].mean(), "after": after[name].mean(),
+                "gain": (after[name] - before[name]).mean(),
+                "interval": interval(after[name] - before[name]),
+            }
+            for name in before
+        }  # fmt: skip
+        result |= {
+            "held_out": len(tests), "steps": given.steps, "seconds": seconds,
+            "divergence": log[-1]["divergence"],
             "mismatch": max(line["mismatch"] for line in log),
         }  # fmt: skip
         print(json.dumps(result, indent=2))
+        if given.out:
+            save_plot(log, folder / "rewards.svg", "GRPO on sums", measured="reward")
 
 
 def tasks(sums: NDArray[np.int64], tokenizer: Tokenizer) -> list[Task]:
@@ -97,9 +112,12 @@ def teach(
 ) -> None:
     """Supervised: the answers are shown."""
     sequences = []
+    generator = np.random.default_rng(given.seed)
     for number in sums:
         a, b = divmod(int(number), NUMBERS)
-        prompt, answer = tokenizer.encode(f"{a:02}+{b:02}="), tokenizer.encode(f"{a + b:03}")
+        slip = int(generator.choice([-10, -1, 1, 10])) if generator.random() < WRONG else 0
+        prompt = tokenizer.encode(f"{a:02}+{b:02}=")
+        answer = tokenizer.encode(f"{max(0, a + b + slip):03}")
         ids = [*prompt, *answer, *tokenizer.eos_ids]
         sequences.append(MaskedSequence(ids, [i >= len(prompt) for i in range(len(ids))]))
     rows = SupervisedRows(sequences, 9, given.seed)  # one in a row
@@ -146,7 +164,7 @@ def practise(
 
 
 def interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % of the mean, by resampling the tasks."""
+    """95 % of the mean, by resampling the sums."""
     draws = np.random.default_rng(0).integers(len(differences), size=(10_000, len(differences)))
     low, high = np.quantile(differences[draws].mean(1), [0.025, 0.975])
     return float(low), float(high)

@@ -183,6 +183,21 @@ def test_the_loss_of_a_batch_is_that_of_its_pairs(kind: Any) -> None:
     assert abs(expected - 5 * np.log(2)) > 0.01
 
 
+def test_a_reward_model_scores_whole_conversations() -> None:
+    pairs = polite_pairs(5, 1)
+    model = RewardModel(small_model(20))
+    torch.nn.init.normal_(model.score.weight)
+    [(inputs, numbers)] = PreferenceRows(pairs, 0).in_order(5)
+    with torch.no_grad():
+        margins = reward_margins(model)(inputs, numbers)
+        for pair, margin in zip(pairs, margins.tolist(), strict=True):
+            texts = [prompt + answer for prompt, answer in (pair.chosen, pair.rejected)]
+            chosen, rejected = (
+                model(torch.tensor([ids]), torch.tensor([len(ids)])).item() for ids in texts
+            )
+            assert margin == pytest.approx(chosen - rejected, rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize("method", ["sigmoid", "ipo", "reward"])
 def test_preferences_that_were_not_seen_are_kept(method: Any, tmp_path: Path) -> None:
     """Of held-out pairs nearly all are won after 30 steps, about half before."""

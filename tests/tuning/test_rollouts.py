@@ -111,11 +111,29 @@ def test_samples_are_reproducible_and_differ_within_a_group(model: Llama) -> Non
     assert targets.tolist() == list(range(8))
     other, _ = found.take(np.arange(8, 16))
     assert inputs.shape != other.shape or not torch.equal(inputs, other)
+    alone = rollouts(
+        model, list(found.tasks[:1])
+    )  # the same prompt in the next step: answered anew
+    steps = [alone.take(np.arange(first, first + 4))[0][:, 0].tolist() for first in (0, 4)]
+    assert steps[0] != steps[1]
     assert len({tuple(row.flatten().tolist()) for row in inputs[:4]}) > 1
     with pytest.raises(ValueError, match="not whole groups of 4"):
         found.take(np.arange(6))
     with pytest.raises(ValueError, match="not whole groups of 4"):
         found.take(np.arange(2, 6))
+
+
+def test_samples_are_of_the_models_own_distribution(model: Llama) -> None:
+    """The mean log-probability is minus the entropy; a temperature would move it."""
+    task = Task(PROMPTS[0], lambda text: 0.0)
+    found = rollouts(model, [task], group=600, max_tokens=1)
+    inputs, _ = found.take(np.arange(600))
+    with torch.no_grad():
+        scores = torch.log_softmax(model(torch.tensor([task.prompt]))[0, -1], -1)
+    drawn = scores[inputs[:, 0, len(task.prompt)]]
+    entropy = -(scores.exp() * scores).sum()
+    assert abs(drawn.mean() + entropy) < 4 * drawn.std() / 600**0.5
+    assert entropy > 1
 
 
 @pytest.mark.parametrize("average", ["sequence", "token"])

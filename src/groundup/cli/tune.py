@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from groundup.atomic_write import write_text
+from groundup.cli import tune_preferences
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from groundup.tuning.adapt import AdaptedModel
     from groundup.tuning.examples import Split
 
-__all__ = ["tune"]
+__all__ = ["SETTINGS", "refuse_another", "train_with_fused_attention", "tune"]
 
 # Peak learning rates: what is trained is the smaller, and the further from the weights, the larger.
 RATES = {"full": 5e-5, "lora": 5e-4, "dora": 5e-4, "qlora": 5e-4, "prefix": 1e-2, "prompt": 3e-2,
          "ia3": 5e-3}  # fmt: skip
+METHODS = RATES | tune_preferences.RATES
 SAMPLES = 3  # held-out prompts whose answers are shown before and after
 SAMPLE_TOKENS = 64
 EVALUATIONS = 5  # in a training
@@ -43,7 +45,7 @@ def tune(
     model: Annotated[
         str, typer.Option(help="A packaged model, a GGUF file, a folder, or a hub id.")
     ] = "smollm2-135m-instruct",
-    method: Annotated[str, typer.Option(help=f"{', '.join(RATES)}.")] = "lora",
+    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.")] = "lora",
     out: Annotated[
         Path | None, typer.Option(help="The result's folder.", show_default="<data>-<method>")
     ] = None,
@@ -67,6 +69,22 @@ def tune(
         typer.Option(help="Layers, as a regular expression.", show_default="from the method"),
     ] = None,
     virtual_tokens: Annotated[int, typer.Option(min=1, help="Of a prefix or a prompt.")] = 20,
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            help="The price of moving away from the reference, in dpo, ipo and grpo.",
+            show_default="0.1, in grpo 0",
+        ),
+    ] = None,
+    label_smoothing: Annotated[
+        float, typer.Option(help="The share of preferences that dpo takes to be wrong.")
+    ] = 0.0,
+    group: Annotated[int, typer.Option(min=2, help="Answers to a question, in grpo.")] = 8,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="Of such an answer, at most.")] = 128,
+    form: Annotated[
+        str | None,
+        typer.Option(help="A regular expression; grpo rewards answers that are so, too."),
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="auto, bfloat16 or float32: what products are computed in.")
     ] = "auto",
@@ -78,17 +96,22 @@ def tune(
     """Tune a chat model on examples of your own.
 
     Rows are chats (messages), instructions (instruction, input, output), preferences (prompt,
-    chosen, rejected) or texts (text). Only what the assistant says is learned. The same command
-    again goes on where it was stopped.
+    chosen, rejected) or texts (text). Only what the assistant says is learned. From preferences,
+    dpo and ipo learn both answers, and reward makes a model that scores answers; grpo learns from
+    questions whose answers end in a number, by writing answers of its own. The same command again
+    goes on where it was stopped.
     """
-    if method not in RATES:
-        raise GroundupError(f"--method is {method!r}: expected one of {', '.join(RATES)}")
+    if method not in METHODS:
+        raise GroundupError(f"--method is {method!r}: expected one of {', '.join(METHODS)}")
     if precision not in ("auto", "bfloat16", "float32"):
         raise GroundupError(f"--precision is {precision!r}: expected auto, bfloat16 or float32")
-    rate = RATES[method] if learning_rate is None else learning_rate
+    rate = METHODS[method] if learning_rate is None else learning_rate
     for name, value in (("epochs", epochs), ("learning-rate", rate), ("alpha", alpha)):
         if not value > 0:
             raise GroundupError(f"--{name} is {value}: expected more than 0")
+    by_preferences = method in tune_preferences.RATES
+    if by_preferences:
+        beta = tune_preferences.check_options(method, beta, label_smoothing, form)
 
     from rich.console import Console
 
@@ -107,13 +130,7 @@ def tune(
     with console.status("reading the examples"):
         tokenizer = load_tokenizer(str(path))
         file = read_data_file(data)
-        split = split_examples(file.examples, tokenizer, context, validation, seed)
-    show_data(console, file, split, context)
-    if dry_run:
-        if split.training.sequences:
-            show_example(console, tokenizer, split.training.sequences[0])
-        return
-    settings = {
+    settings: dict[str, Any] = {
         "data": data.name, "data_sha256": file.sha256, "form": file.form, "model": model,
         "method": method, "epochs": epochs, "learning_rate": rate, "batch": batch,
         "context": context, "validation": validation, "rank": rank, "alpha": alpha,
@@ -121,6 +138,22 @@ def tune(
         "virtual_tokens": virtual_tokens, "precision": precision, "seed": seed,
     }  # fmt: skip
     folder = out or Path(f"{data.stem}-{method}")
+    if by_preferences:
+        settings |= {
+            "beta": beta, "label_smoothing": label_smoothing, "group": group,
+            "answer_tokens": answer_tokens, "form": form,
+        }  # fmt: skip
+        tune_preferences.tune_by_preferences(
+            settings, file.examples, tokenizer, path, folder, console, dry_run=dry_run
+        )
+        return
+    with console.status("reading the examples"):
+        split = split_examples(file.examples, tokenizer, context, validation, seed)
+    show_data(console, file, split, context)
+    if dry_run:
+        if split.training.sequences:
+            show_example(console, tokenizer, split.training.sequences[0])
+        return
     _Tuning(settings, split, tokenizer, path, folder, console).run()
 
 
@@ -165,7 +198,7 @@ class _Tuning:
         from groundup.training.world import World
         from groundup.tuning.supervised import supervised_loss_sum
 
-        _refuse_another(self.out, self.settings)
+        refuse_another(self.out, self.settings)
         return_freed_memory()
         with self.console.status("loading the model"):
             base = self._base()
@@ -235,7 +268,6 @@ class _Tuning:
         """The model as it came, attending as it is trained quickest."""
         import torch
 
-        from groundup.models import attention, fused_attention
         from groundup.models.load import fastest_dtype, load_language_model
 
         settings = self.settings
@@ -251,11 +283,7 @@ class _Tuning:
             raise GroundupError(f"--context is {settings['context']}: the model reads at most "
                                 f"{room} tokens")  # fmt: skip
         self.autocast = full and dtype == torch.bfloat16
-        # A learner's attention that is swapped in is the one that trains.
-        if Path(attention.__file__ or "").parent == Path(fused_attention.__file__).parent:
-            for module in base.modules():
-                if getattr(module, "attend", None) is attention.attention:
-                    module.attend = fused_attention.fused_attention  # type: ignore[assignment]
+        train_with_fused_attention(base)
         return base
 
     def _adapted(self, base: "Llama | GPT2") -> "AdaptedModel | None":
@@ -451,6 +479,16 @@ class _Tuning:
         write_text(self.out / "README.md", write_model_card(card))
 
 
+def train_with_fused_attention(model: "nn.Module") -> None:
+    """Let a model attend faster, unless a learner's attention is swapped in: that one trains."""
+    from groundup.models import attention, fused_attention
+
+    if Path(attention.__file__ or "").parent == Path(fused_attention.__file__).parent:
+        for module in model.modules():
+            if getattr(module, "attend", None) is attention.attention:
+                module.attend = fused_attention.fused_attention  # type: ignore[assignment]
+
+
 def _compared(before: _Measured, after: _Measured) -> "Comparison":
     """The perplexity of what is held out, with the paired bootstrap over its sequences."""
     from groundup.evaluation.bootstrap import bootstrap_interval
@@ -487,7 +525,7 @@ def _side_by_side(samples: "list[Sample]") -> str:
     )
 
 
-def _refuse_another(folder: Path, settings: dict[str, Any]) -> None:
+def refuse_another(folder: Path, settings: dict[str, Any]) -> None:
     """See that a folder holds no tuning, or this one.
 
     Raises:

@@ -12,7 +12,7 @@ from groundup.models.llama import Llama
 from groundup.models.llama_to_hugging_face import llama_to_hugging_face
 from groundup.tokenizers.gguf_to_json import gguf_tokenizer_files
 
-__all__ = ["save_model_folder"]
+__all__ = ["save_model_folder", "save_tokenizer"]
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                    "generation_config.json", "chat_template.jinja")  # fmt: skip
@@ -29,6 +29,15 @@ def save_model_folder(model: Llama | GPT2, source: Path, folder: Path) -> None:
     Raises:
         GroundupError: the folder cannot be written, or the model has no such layout.
     """
+    save_tokenizer(source, folder)
+    if isinstance(model, GPT2):
+        gpt2_to_hugging_face(model, folder)
+    else:
+        llama_to_hugging_face(model, folder)
+
+
+def save_tokenizer(source: Path, folder: Path) -> None:
+    """Write the tokenizer of the model that ``source`` holds; arguments and errors as above."""
     folder.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         for name in TOKENIZER_FILES:
@@ -37,7 +46,3 @@ def save_model_folder(model: Llama | GPT2, source: Path, folder: Path) -> None:
     else:
         for name, content in gguf_tokenizer_files(read_gguf(source).metadata).items():
             write_text(folder / name, json.dumps(content, ensure_ascii=False, indent=2))
-    if isinstance(model, GPT2):
-        gpt2_to_hugging_face(model, folder)
-    else:
-        llama_to_hugging_face(model, folder)
