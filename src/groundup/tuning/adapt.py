@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from inspect import getfile
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -236,7 +238,10 @@ def low_rank(
     generator: torch.Generator | None = None,
 ) -> LoraLinear:
     """A layer with the addition that the config's method makes, LoRA's, DoRA's or QLoRA's."""
-    kind = DoraLinear if config.method == "dora" else FusedLoraLinear
+    # A learner's layer that is swapped in computes by itself.
+    own = Path(getfile(LoraLinear)).parent == Path(__file__).parent
+    plain = FusedLoraLinear if own else LoraLinear
+    kind = DoraLinear if config.method == "dora" else plain
     frozen = Nf4Linear(base) if config.method == "qlora" else base
     return kind(frozen, rank, scaling, dropout=config.dropout, generator=generator)
 
