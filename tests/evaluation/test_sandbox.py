@@ -86,6 +86,7 @@ def test_a_program_that_does_not_come_to_its_end_has_failed(program: str, reason
         "open(OUTSIDE + '/file', 'a').write('more')",
         "open(OUTSIDE + '/file', 'r+').write('more')",
         "os.open(OUTSIDE + '/new', os.O_CREAT)",
+        "os.open(OUTSIDE + '/file', os.O_WRONLY)",
         "os.remove(OUTSIDE + '/file')",
         "os.rename(OUTSIDE + '/file', OUTSIDE + '/other')",
         "os.mkdir(OUTSIDE + '/folder')",
