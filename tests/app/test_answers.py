@@ -389,6 +389,7 @@ async def test_a_conversation_that_is_deleted_meanwhile(
 ) -> None:
     model.pause.clear()
     await answers.ask(user, chat.id, "Hi", None)
+    await until(lambda: bool(model.requests))  # it has read the conversation
     kept.conversations.delete(user, chat.id)
     await asyncio.sleep(1.2 * module.KEEP_INTERVAL)  # it is written meanwhile
     answers.stop_in("another")

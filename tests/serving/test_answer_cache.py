@@ -181,6 +181,8 @@ def test_equal_requests_at_once_are_computed_once(post: Any, wait_until: Any) ->
     # One that leaves does not end what the others wait for.
     running.engine.reset()
     running.engine.delay = 0.05
+    lookups = running.service.cache.lookups
+    before = lookups["miss"]
     body = json.dumps(CHAT_BODY | {"max_tokens": 12}).encode()
     with closing(socket.create_connection(("127.0.0.1", running.port))) as client:
         head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -192,7 +194,7 @@ def test_equal_requests_at_once_are_computed_once(post: Any, wait_until: Any) ->
             )
         )
         other.start()
-        wait_until(lambda: len(running.service.in_flight) == 2)
+        wait_until(lambda: lookups["miss"] == before + 2)  # both wait for the same
     other.join()
     assert got[-1].status_code == 200
     assert len(running.engine.requests) == 1
