@@ -1,6 +1,7 @@
 """Figures of a server: from Prometheus's text to what is shown, and gaps, restarts, an hour."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -90,10 +91,21 @@ def test_an_hour_is_kept_and_a_restart_begins_anew() -> None:
     assert points[-1].at == INTERVAL * (KEPT + 99)
     assert points[-1].at - points[0].at == pytest.approx(3600, abs=INTERVAL * 8)
     assert {round(point.requests or 0, 6) for point in points[10:]} == {1 / INTERVAL}
-    history.take("m", Sample(INTERVAL * (KEPT + 100), {"requests": 1.0}, {}))
+    history.take("m", Sample(INTERVAL * (KEPT + 100), {"requests": 3.0}, {}))
     before, after = list(history.points["m"])[-2:]
     assert before.requests == pytest.approx(1 / INTERVAL)
-    assert after.requests is None
+    assert after.requests == pytest.approx(3 / INTERVAL)
+
+
+def test_what_was_done_before_the_first_sample_counts() -> None:
+    """A question may have waited for the model: its answer is there when figures are first read."""
+    history = MetricsHistory(dict)
+    history.take("m", Sample(100.0, {"requests": 2.0}, {"first_token": {0.1: 2.0, math.inf: 2.0}}))
+    (point,) = history.points["m"]
+    assert point.requests == pytest.approx(2 / INTERVAL)
+    assert point.first_token == pytest.approx((0.05, 0.095))  # between the bounds
+    history.take("m", Sample(102.0, {"requests": 2.0}, {}))
+    assert history.points["m"][-1].requests == pytest.approx(2 / (2 * INTERVAL))
 
 
 async def test_it_asks_the_servers(monkeypatch: pytest.MonkeyPatch) -> None:

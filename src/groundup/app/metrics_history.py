@@ -160,10 +160,12 @@ class MetricsHistory:
     def take(self, model: str, sample: Sample) -> None:
         """Keep a sample. Where the server began anew, those before it count no more for rates."""
         recent = self._samples.setdefault(model, deque(maxlen=REACH))
-        if recent and any(
+        if not recent or any(
             sample.values.get(name, 0.0) < recent[-1].values.get(name, 0.0) for name in COUNTERS
         ):
             recent.clear()
+            # It began at nothing: what it did before its first sample counts.
+            recent.append(Sample(sample.at - INTERVAL, {}, {}))
         recent.append(sample)
         self.points.setdefault(model, deque(maxlen=KEPT)).append(figures(list(recent)))
 
