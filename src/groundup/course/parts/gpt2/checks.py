@@ -16,6 +16,7 @@ from groundup.course.grader.compare import (
     assert_raises,
     unchanged,
 )
+from groundup.course.grader.joined_cache import JoinedCache
 
 FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
 FLOAT64 = {"rtol": 1e-8, "atol": 1e-10}
@@ -77,24 +78,6 @@ def model_with(part: ModuleType, state: dict[str, Tensor], *args: Any, **changes
     return model
 
 
-class Joined:
-    """A cache that joins what it is given."""
-
-    def __init__(self) -> None:
-        self.held: dict[int, tuple[Tensor, Tensor]] = {}
-        self.length = 0
-
-    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if layer in self.held:
-            before, values = (x[:, :, : self.length] for x in self.held[layer])
-            k, v = torch.cat((before, k), dim=2), torch.cat((values, v), dim=2)
-        self.held[layer] = k, v
-        return k, v
-
-    def advance(self, tokens: int) -> None:
-        self.length += tokens
-
-
 def check_parameters(part: ModuleType) -> None:
     """Every weight has its name and shape; the output layer is the embedding matrix"""
     model = part.GPT2(config(part))
@@ -144,7 +127,7 @@ def check_cache(part: ModuleType) -> None:
     """Read in pieces with a cache, the output is the same"""
     state, ids = weights(), torch.randint(0, V, (2, 15))
     want = oracle(ids, state) @ state["wte.weight"].T
-    model, cache = model_with(part, state), Joined()
+    model, cache = model_with(part, state), JoinedCache()
     with torch.no_grad():
         pieces = [model(piece, cache) for piece in torch.split(ids, [6, 1, 1, 5, 2], dim=1)]
     assert_close(torch.cat(pieces, dim=1), want, what="the joined logits", **FLOAT32)
@@ -157,7 +140,7 @@ def check_outputs(part: ModuleType) -> None:
     want = oracle(ids, state)
     model = model_with(part, state)
     for n in (1, 4, 9):
-        cache = Joined()
+        cache = JoinedCache()
         got = model.hidden(ids, cache, outputs=n)
         assert_close(got, want[:, 9 - n :], what=f"hidden for outputs={n}", **FLOAT32)
         assert_equal(cache.length, 9, f"the cache's length for outputs={n}")
@@ -232,7 +215,7 @@ def check_bad_input(part: ModuleType) -> None:
     assert_raises(
         ValueError, lambda: model(long), f"there are {CONTEXT + 1} of {CONTEXT} positions"
     )
-    cache = Joined()
+    cache = JoinedCache()
     model(long[:, :-3], cache)
     assert_raises(
         ValueError, lambda: model(long[:, :4], cache), "the cache holds 22 of 24 positions"

@@ -17,6 +17,7 @@ from groundup.course.grader.compare import (
     assert_raises,
     unchanged,
 )
+from groundup.course.grader.joined_cache import JoinedCache
 from groundup.errors import GroundupError
 from groundup.models.rotary_scaling import RotaryScaling
 
@@ -141,24 +142,6 @@ def compare(part: ModuleType, cases: dict[str, dict[str, Any]]) -> None:
             assert_close(model(ids), scores, what=f"the logits {name}", **FLOAT32)
 
 
-class Joined:
-    """A cache that joins what it is given."""
-
-    def __init__(self) -> None:
-        self.held: dict[int, tuple[Tensor, Tensor]] = {}
-        self.length = 0
-
-    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if layer in self.held:
-            before, values = (x[:, :, : self.length] for x in self.held[layer])
-            k, v = torch.cat((before, k), dim=2), torch.cat((values, v), dim=2)
-        self.held[layer] = k, v
-        return k, v
-
-    def advance(self, tokens: int) -> None:
-        self.length += tokens
-
-
 def check_parameters(part: ModuleType) -> None:
     """Every weight has its name and shape, whatever the options"""
     every = {"qkv_bias": True, "output_bias": True, "qk_norm": True}
@@ -223,7 +206,7 @@ def check_cache(part: ModuleType) -> None:
     """Read in pieces with a cache, the output is the same"""
     state, ids = weights(), torch.randint(0, V, (2, 15))
     want = oracle(ids, state) @ state["lm_head.weight"].T
-    model, cache = model_with(part, state), Joined()
+    model, cache = model_with(part, state), JoinedCache()
     with torch.no_grad():
         pieces = [model(piece, cache) for piece in torch.split(ids, [6, 1, 1, 5, 2], dim=1)]
     assert_close(torch.cat(pieces, dim=1), want, what="the joined logits", **FLOAT32)
@@ -244,7 +227,7 @@ def check_outputs(part: ModuleType) -> None:
 
     model = model_with(part, state, attend)
     for n in (1, 4, 9):
-        cache = Joined()
+        cache = JoinedCache()
         got = model.hidden(ids, cache, outputs=n)
         assert_close(got, want[:, 9 - n :], what=f"hidden for outputs={n}", **FLOAT32)
         assert_equal(cache.length, 9, f"the cache's length for outputs={n}")

@@ -16,6 +16,7 @@ from groundup.course.grader.compare import (
     assert_raises,
     unchanged,
 )
+from groundup.course.grader.joined_cache import JoinedCache
 
 FLOAT32 = {"rtol": 1e-4, "atol": 1e-4}
 FLOAT64 = {"rtol": 1e-8, "atol": 1e-10}
@@ -139,24 +140,6 @@ def texts() -> tuple[Tensor, Tensor]:
     return torch.randint(0, V, (2, 9)), torch.randint(0, V, (2, 7))
 
 
-class Joined:
-    """A cache that joins what it is given."""
-
-    def __init__(self) -> None:
-        self.held: dict[int, tuple[Tensor, Tensor]] = {}
-        self.length = 0
-
-    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if layer in self.held:
-            before, values = (x[:, :, : self.length] for x in self.held[layer])
-            k, v = torch.cat((before, k), dim=2), torch.cat((values, v), dim=2)
-        self.held[layer] = k, v
-        return k, v
-
-    def advance(self, tokens: int) -> None:
-        self.length += tokens
-
-
 def check_parameters(part: ModuleType) -> None:
     """Every weight has its name and shape, gated or not, tied or not"""
     for gated in (False, True):
@@ -206,7 +189,7 @@ def check_cache(part: ModuleType) -> None:
     """Written in pieces with a cache, the target's output is the same"""
     state, (ids, targets) = weights(), texts()
     want = decoded(ids, targets, state, MASK)
-    model, cache = model_with(part, state), Joined()
+    model, cache = model_with(part, state), JoinedCache()
     with torch.no_grad():
         memory = model.remember(model.encode(ids, MASK))
         pieces = [

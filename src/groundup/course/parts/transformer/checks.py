@@ -17,6 +17,7 @@ from groundup.course.grader.compare import (
     assert_raises,
     unchanged,
 )
+from groundup.course.grader.joined_cache import JoinedCache
 from groundup.course.grader.torch_layers import decoder_layer, encoder_layer, layer_shapes
 
 FLOAT32 = {"rtol": 1e-4, "atol": 1e-4}
@@ -96,24 +97,6 @@ def texts() -> tuple[Tensor, Tensor]:
     return torch.randint(0, V, (2, 7)), torch.randint(0, V, (2, 6))
 
 
-class Joined:
-    """A cache that joins what it is given."""
-
-    def __init__(self) -> None:
-        self.held: dict[int, tuple[Tensor, Tensor]] = {}
-        self.length = 0
-
-    def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if layer in self.held:
-            before, values = (x[:, :, : self.length] for x in self.held[layer])
-            k, v = torch.cat((before, k), dim=2), torch.cat((values, v), dim=2)
-        self.held[layer] = k, v
-        return k, v
-
-    def advance(self, tokens: int) -> None:
-        self.length += tokens
-
-
 def check_parameters(part: ModuleType) -> None:
     """Every weight has its name and shape; one matrix embeds and is the output layer"""
     model = part.Transformer(part.TransformerConfig(**options()))
@@ -168,7 +151,7 @@ def check_cache(part: ModuleType) -> None:
     """Written in pieces with a cache, the target's output is the same"""
     state, (ids, targets) = weights(), texts()
     want = decoded(ids, targets, state, MASK)
-    model, cache = model_with(part, state), Joined()
+    model, cache = model_with(part, state), JoinedCache()
     with torch.no_grad():
         memory = model.remember(model.encode(ids, MASK))
         pieces = [
@@ -249,7 +232,7 @@ def check_bad_input(part: ModuleType) -> None:
     long = torch.zeros(2, CONTEXT + 1, dtype=torch.long)
     when = f"there are {CONTEXT + 1} of {CONTEXT} positions"
     assert_raises(ValueError, lambda: model.encode(long), f"in the source {when}")
-    memory, cache = model.remember(model.encode(ids)), Joined()
+    memory, cache = model.remember(model.encode(ids)), JoinedCache()
     assert_raises(ValueError, lambda: model.decode(long, memory), f"in the target {when}")
     model.decode(long[:, :-3], memory, None, cache)
     again = lambda: model.decode(long[:, :3], memory, None, cache)  # noqa: E731
