@@ -265,6 +265,40 @@ def test_in_redis_servers_share(run_server: Any, new_engine: Any) -> None:
         assert not other.engine.requests
 
 
+def test_redis_that_tells_some_late_makes_nothing_computed_twice() -> None:
+    class Late(RedisResponseCache):
+        """It saw no answer for any of them; a number of turns later each is told so."""
+
+        def __init__(self) -> None:
+            super().__init__(RedisConnection(FakeAsyncRedis()), ttl=9)
+            self.turns = iter(range(20))
+
+        async def get(self, key: str) -> None:
+            for _ in range(next(self.turns)):
+                await asyncio.sleep(0)
+
+        async def put(self, key: str, answer: bytes) -> None:
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        cache = new_cache(redis=Late())
+        computed = 0
+
+        async def compute() -> bytes:
+            nonlocal computed
+            computed += 1
+            await asyncio.sleep(0)
+            return b"answer"
+
+        body = b'{"seed": 1}'
+        digest = cache.digest("", CHAT, body)
+        asked = [cache.answer(digest, "", CHAT, body, compute) for _ in range(20)]
+        assert {reply.body for reply in await asyncio.gather(*asked)} == {b"answer"}  # type: ignore[union-attr]
+        assert computed == 1
+
+    asyncio.run(scenario())
+
+
 def test_without_redis_answers_are_computed(run_server: Any, new_engine: Any) -> None:
     server = FakeServer()
     server.connected = False

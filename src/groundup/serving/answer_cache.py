@@ -145,6 +145,9 @@ class AnswerCache:
         own: list[Answer] = []  # what this caller computed, if it did
 
         async def fill() -> bytes:
+            # One computation may have ended while Redis was asked, and told that it had none.
+            if (kept := self._memory.get(place.key)) is not None:
+                return kept
             computed = await compute()
             own.append(computed)
             if isinstance(computed, EventStream):
