@@ -9,7 +9,7 @@ from groundup.models.dequantize import Q4_1, dequantize_q4_1
 from groundup.quantization.awq import awq_scale
 from groundup.quantization.calibration import calibrated
 from groundup.quantization.gptq import gptq
-from groundup.quantization.grouped_int4 import GroupedInt4, grid, round_to_grid
+from groundup.quantization.grouped_int4 import GroupedInt4
 from groundup.quantization.int4_grids import symmetric_grid, zero_point_grid
 
 
@@ -44,34 +44,6 @@ def test_ggml_reads_it_as_q4_1() -> None:
     blocks["q"] = (q[:, :16] | q[:, 16:] << 4).numpy()
     expected = torch.from_numpy(dequantize_q4_1(blocks)).view(4, 64)
     assert torch.equal(quantised.dequantize(), expected)
-
-
-def brute_force(weight: torch.Tensor, hessian: torch.Tensor, group: int) -> torch.Tensor:
-    """Optimal brain quantisation, column by column, with an inverse made anew for each. Float64.
-
-    Frantar and Alistarh 2022, "Optimal brain compression", equation 7.
-    """
-    w, h = weight.double().clone(), hessian.double()
-    h = h + 0.01 * h.diagonal().mean() * torch.eye(len(h))
-    out = torch.empty_like(w)
-    for i in range(w.shape[1]):
-        if i % group == 0:
-            scale, minimum = (v.double() for v in grid(w[:, i : i + group].float()))
-        out[:, i] = round_to_grid(w[:, i], scale, minimum) * scale + minimum
-        inverse = torch.linalg.inv(h[i:, i:])
-        w[:, i:] -= ((w[:, i] - out[:, i]) / inverse[0, 0])[:, None] * inverse[0]
-    return out
-
-
-@pytest.mark.parametrize(("columns", "group"), [(64, 32), (96, 96), (288, 32), (160, 16)])
-def test_gptq_is_optimal_brain_quantisation(columns: int, group: int) -> None:
-    weight, x = normal(8, columns), correlated(500, columns)
-    hessian = x.T @ x
-    got = gptq(weight, hessian, group=group).dequantize()
-    expected = brute_force(weight, hessian, group).float()
-    # A tie that falls to the other side changes all behind it: a few rows may.
-    close = torch.isclose(got, expected, rtol=1e-5, atol=1e-5).all(1)
-    assert close.float().mean() >= 0.75
 
 
 @pytest.mark.parametrize("seed", range(4))

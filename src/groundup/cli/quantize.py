@@ -20,10 +20,6 @@ __all__ = ["packaged_text", "quantize"]
 
 WINDOW = 512  # tokens that are read at once, for calibration and perplexity
 LEAST = 4  # windows of calibration text: fewer do not show what a layer reads
-COPIED = [  # of a folder's tokenizer
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
-    "generation_config.json", "vocab.json", "merges.txt",
-]  # fmt: skip
 
 
 def quantize(
@@ -125,6 +121,7 @@ def _quantize(
     from groundup.quantization.to_gguf import quantized_to_gguf
     from groundup.quantization.to_hugging_face import quantized_to_hugging_face
     from groundup.tokenizers.to_gguf import tokenizer_metadata
+    from groundup.tuning.model_folder import save_tokenizer
 
     source = locate(name)
     file = None if source.is_dir() else read_gguf(source)
@@ -162,7 +159,7 @@ def _quantize(
         if out.suffix == ".gguf":
             quantized_to_gguf(out, model, weights, metadata)
         else:
-            write_tokenizer(out, source, file)  # before what makes the folder a model's
+            save_tokenizer(source, out)  # before what makes the folder a model's
             quantized_to_hugging_face(out, model, weights, how, token_ids(tokenizer))
         again = load_model(str(out), torch.float32).model.cpu().float()  # as others will read it
         after = (
@@ -256,27 +253,6 @@ def packaged_text(*, odd: bool = False) -> str:
 def token_ids(tokenizer: "Tokenizer") -> dict[str, Any]:
     """What the model's configuration says of its tokens."""
     return {"bos_token_id": tokenizer.bos_id, "eos_token_id": sorted(tokenizer.eos_ids) or None}
-
-
-def write_tokenizer(out: Path, source: Path, file: "GGUFFile | None") -> None:
-    """The tokenizer's files: copied, or made from a GGUF file's metadata."""
-    import json
-    import shutil
-
-    from groundup.atomic_write import write_text
-    from groundup.tokenizers.gguf_to_json import gguf_tokenizer_files
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if file is not None:
-            for name, content in gguf_tokenizer_files(file.metadata).items():
-                write_text(out / name, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
-            return
-        for name in COPIED:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, out / name)
-    except OSError as error:
-        raise GroundupError(f"cannot write the tokenizer to {out}: {error}") from error
 
 
 def measure(

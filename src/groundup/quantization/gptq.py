@@ -29,12 +29,15 @@ def gptq(
     """Quantise a weight so that its outputs change little, not each weight by itself.
 
     The outputs' squared error is ``trace(E H E.T)`` for an error E of the weight, where H is the
-    sum of ``x x.T`` over inputs x. Columns are rounded from left to right. By a column's rounding
-    error e, the columns to its right are changed by ``-e / U[i, i] * U[i, i:]``, where U is the
-    upper triangle of Cholesky's decomposition of the inverse of H: the change that makes the
-    outputs' error least.
+    sum of ``x x.T`` over inputs x. Columns are rounded one after another, those of the largest
+    inputs first (H's diagonal; of equals the left one), while many others are left that can make
+    good what they lose. By a column's rounding error e, the columns after it are changed by
+    ``-e / U[i, i] * U[i, i:]``, where U is the upper triangle of Cholesky's decomposition of the
+    inverse of H, its rows and columns in that order: the change that makes the outputs' error
+    least.
 
-    A group's scale is chosen when its first column is reached, from the weights as they are then.
+    All groups' levels are chosen beforehand, from the weights as they came: a group's columns may
+    have any places in the order.
 
     Args:
         weight: (M, K).
@@ -52,31 +55,30 @@ def gptq(
         ValueError: the shapes do not fit; K is not a multiple of the group; the Hessian holds NaN,
             or is not one even when damped (then more calibration text, or more damping, helps).
 
-    Source: Frantar et al. 2022, "GPTQ", algorithm 1 and equations 2 and 3.
+    Source: Frantar et al. 2022, "GPTQ", algorithm 1 and equations 2 and 3; the order and the levels
+    chosen beforehand are the authors' later options ``act-order`` and ``static-groups``.
     """
     M, K = weight.shape
     if hessian.shape != (K, K):
         raise ValueError(f"the Hessian of a weight {(M, K)} is {(K, K)}, got {(*hessian.shape,)}")
-    grouped(weight, group)  # for its errors
     w = weight.float().clone()
     unused = hessian.diagonal() == 0
     w[:, unused] = 0
-    upper = inverse_factor(hessian, unused, damping)
+    scales, minima = grid(grouped(w, group))
+    order = hessian.diagonal().argsort(descending=True, stable=True)
+    upper = inverse_factor(hessian[order][:, order], unused[order], damping)
+    w = w[:, order]
+    scale, minimum = (x.repeat_interleave(group, 1)[:, order] for x in (scales, minima))
     q = torch.empty(M, K, dtype=torch.uint8)
-    scales = torch.empty(M, K // group)
-    minima = torch.empty(M, K // group)
-    block = max(group, BLOCK // group * group)  # whole groups: a grid sees all updates before it
-    for start in range(0, K, block):
-        stop = min(start + block, K)
+    for start in range(0, K, BLOCK):
+        stop = min(start + BLOCK, K)
         errors = torch.empty(M, stop - start)
         for i in range(start, stop):
-            if i % group == 0:
-                scales[:, i // group], minima[:, i // group] = grid(w[:, i : i + group])
-            scale, minimum = scales[:, i // group], minima[:, i // group]
-            q[:, i] = round_to_grid(w[:, i], scale, minimum)
-            error = (w[:, i] - (q[:, i] * scale + minimum)) / upper[i, i]
+            level = round_to_grid(w[:, i], scale[:, i], minimum[:, i])
+            error = (w[:, i] - (level * scale[:, i] + minimum[:, i])) / upper[i, i]
             w[:, i:stop] -= error[:, None] * upper[i, i:stop]
             errors[:, i - start] = error
+            q[:, order[i]] = level
         w[:, stop:] -= errors @ upper[start:stop, stop:]
     return GroupedInt4(q, scales, minima)
 

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from groundup.atomic_write import write_text
+from groundup.errors import GroundupError
 from groundup.models.gguf import read_gguf
 from groundup.models.gpt2 import GPT2
 from groundup.models.gpt2_hugging_face import gpt2_to_hugging_face
@@ -15,7 +16,8 @@ from groundup.tokenizers.gguf_to_json import gguf_tokenizer_files
 __all__ = ["save_model_folder", "save_tokenizer"]
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                   "generation_config.json", "chat_template.jinja")  # fmt: skip
+                   "generation_config.json", "chat_template.jinja", "vocab.json",
+                   "merges.txt")  # fmt: skip
 
 
 def save_model_folder(model: Llama | GPT2, source: Path, folder: Path) -> None:
@@ -38,11 +40,15 @@ def save_model_folder(model: Llama | GPT2, source: Path, folder: Path) -> None:
 
 def save_tokenizer(source: Path, folder: Path) -> None:
     """Write the tokenizer of the model that ``source`` holds; arguments and errors as above."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        for name in TOKENIZER_FILES:
-            if (source / name).is_file() and source.resolve() != folder.resolve():
-                shutil.copyfile(source / name, folder / name)
-    else:
-        for name, content in gguf_tokenizer_files(read_gguf(source).metadata).items():
-            write_text(folder / name, json.dumps(content, ensure_ascii=False, indent=2))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            for name in TOKENIZER_FILES:
+                if (source / name).is_file() and source.resolve() != folder.resolve():
+                    shutil.copyfile(source / name, folder / name)
+        else:
+            for name, content in gguf_tokenizer_files(read_gguf(source).metadata).items():
+                text = json.dumps(content, ensure_ascii=False, indent=2)
+                write_text(folder / name, text + "\n")
+    except OSError as error:
+        raise GroundupError(f"cannot write the tokenizer to {folder}: {error}") from error
