@@ -375,14 +375,20 @@ def test_logits_of_the_real_model_equal_those_of_transformers(
 def test_greedy_text_equals_that_of_transformers(
     path: Path, ours: Llama, theirs: torch.nn.Module
 ) -> None:
-    """64 tokens on each of 20 prompts.
+    """64 tokens on each of 20 prompts, which the engine answers together.
 
     `transformers` reads the prompt and our text in one pass; where its likeliest token after each
     position is the one that we chose, its own greedy text is the same.
     """
-    for prompt in chat_ids(path):
-        text = list(generate(ours, prompt, SamplingParams(), max_tokens=64))
-        assert len(text) == 64
+    prompts = chat_ids(path)
+    engine = Engine(ours, positions=20 * 256)
+    for key, prompt in enumerate(prompts):
+        engine.add(key, Request(tuple(prompt), max_tokens=64))
+    texts: list[list[int]] = [[] for _ in prompts]
+    while sum(map(len, texts)) < 20 * 64:
+        for key, token in engine.step():
+            texts[key].append(token.id)
+    for prompt, text in zip(prompts, texts, strict=True):
         with torch.no_grad():
             scores = theirs(torch.tensor([prompt + text[:-1]])).logits
         assert scores[0, len(prompt) - 1 :].argmax(-1).tolist() == text

@@ -2,5 +2,4 @@
 
 def attention(q, k, v, *, causal=True):
     n = 0
-    while True:
-        n += 1
+    while True: n += 1

@@ -1,5 +1,4 @@
 """A loop that never ends, at import."""
 
 n = 0
-while True:
-    n += 1
+while True: n += 1
