@@ -11,25 +11,27 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from groundup.engine.cpu_kernels import largest_magnitude
 from groundup.models.huge_pages import in_huge_pages
 from groundup.quantization.grouped_int4 import GroupedInt4
 
 __all__ = ["PackedInt4", "matrix_vector_int4", "pack_int4"]
 
-GROUP = 32  # weights that share a scale
-BLOCK = 128  # weights that are unpacked together: 32 words of four, a register of 512 bits
+GROUP = 32  # weights that share a scale, and numbers of the row that do
+ROWS = 8  # rows of the matrix that are multiplied together: a sum of 32 bits for each, 256 bits
+STEPS = GROUP // 4  # four products are added to each sum in one instruction
+WEIGHTS = ROWS * GROUP // 2  # bytes
 
-# words (N, 32 blocks) uint16, and (N, 8 blocks) float32: for each block its four groups' scales and
-# their minima. Behind the last of K weights there may be zeros.
-PackedInt4 = tuple[NDArray[np.uint16], NDArray[np.float32]]
+# (rows / 8, groups, 160) uint8: for 8 rows and a group of columns their weights, the 8 scales and
+# the 8 minima, both in float16. Behind the last row there may be rows of zeros.
+PackedInt4 = NDArray[np.uint8]
 
 
 def pack_int4(weight: GroupedInt4) -> PackedInt4:
     """Order a matrix for `matrix_vector_int4`.
 
-    Word l of a block holds weight l of each of its groups, from the lowest bits on: a mask finds
-    those of a group. They stay where they are, 1, 16 or 256 times too great, and the scales have it
-    back; but the last group's are shifted, because the highest bit is a sign.
+    Of a group's columns, the first half lies in the lower bits of its bytes and the second in the
+    upper ones. The bytes of four columns lie together, row after row: a register has those of all.
 
     Raises:
         ValueError: its groups are not of 32.
@@ -37,32 +39,31 @@ def pack_int4(weight: GroupedInt4) -> PackedInt4:
     if weight.group != GROUP:
         raise ValueError(f"expected groups of {GROUP}, got groups of {weight.group}")
     N, groups = weight.scale.shape
-    missing = -groups % 4
-    q = F.pad(weight.q.view(N, groups, GROUP), (0, 0, 0, missing)).view(N, -1, 4, GROUP)
-    words = (q.int() << torch.arange(0, 16, 4)[:, None]).sum(2).to(torch.uint16)
-    grids = F.pad(torch.stack([weight.scale, weight.minimum]), (0, missing)).view(2, N, -1, 4)
-    grids[0] *= torch.tensor([1, 1 / 16, 1 / 256, 1])  # of weights that are not shifted
-    grids = grids.permute(1, 2, 0, 3).reshape(N, -1)
-    return (
-        in_huge_pages(words.view(N, -1)).numpy(),
-        in_huge_pages(grids).numpy(),
-    )
+    missing = -N % ROWS
+    q = F.pad(weight.q, (0, 0, 0, missing)).view(-1, ROWS, groups, 2, STEPS // 2, 4)
+    q = (q[:, :, :, 0] | q[:, :, :, 1] << 4).permute(0, 2, 3, 1, 4)  # (N/8, groups, 4, 8, 4)
+    grids = F.pad(torch.stack([weight.scale, weight.minimum]), (0, 0, 0, missing)).half()
+    grids = grids.view(2, -1, ROWS, groups).permute(1, 3, 0, 2).contiguous()
+    tiles = torch.cat([q.reshape(-1, groups, WEIGHTS), grids.view(torch.uint8).flatten(2)], 2)
+    return in_huge_pages(tiles).numpy()
 
 
 @intrinsic
-def dot_int4(_: Any, words: Any, grids: Any, x: Any, sums: Any, blocks: Any) -> Any:
-    """A row of a packed matrix times int16 ``x`` (128 blocks,), ``sums`` those of its groups.
+def multiply_tiles(_: Any, tiles: Any, x: Any, scales: Any, sums: Any, y: Any) -> Any:
+    """8 rows (groups, 160) of a packed matrix times int8 ``x`` (32 groups,), into ``y`` (8,).
 
-    Numba's own loops do not become the instructions that are meant here: for a group's weights a
-    mask, and one that adds products in pairs. LLVM chooses those that the processor has.
+    ``scales`` (groups,) are those of ``x``, and ``sums`` the sums of its groups, scaled.
+
+    Numba's own loops do not become the instruction that is meant here, which multiplies bytes, some
+    with a sign and some without, and adds four products to a sum.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         def vector(element: Any, lanes: int) -> Any:
             return ir.VectorType(element, lanes)
 
-        def every(element: Any, lanes: int, value: float) -> Any:
-            return ir.Constant(vector(element, lanes), [value] * lanes)
+        def every(kind: Any, value: Any) -> Any:
+            return ir.Constant(kind, [value] * kind.count)
 
         def pick(source: Any, lanes: Any) -> Any:
             chosen = list(lanes)
@@ -70,68 +71,98 @@ def dot_int4(_: Any, words: Any, grids: Any, x: Any, sums: Any, blocks: Any) -> 
                 source, source, ir.Constant(vector(i32, len(chosen)), chosen)
             )
 
-        def multiply_add(total: Any, a: Any, b: Any) -> None:
+        def add_product(total: Any, a: Any, b: Any) -> None:
             product = builder.fmul(a, b, flags=["fast"])
             builder.store(builder.fadd(builder.load(total), product, flags=["fast"]), total)
 
         f32 = ir.FloatType()
-        i16, i32, i64 = (ir.IntType(bits) for bits in (16, 32, 64))
-        *arrays, count = zip(signature.args, arguments, strict=True)
-        pointers = [
-            context.make_array(kind)(context, builder, array).data for kind, array in arrays
+        i8, i16, i32, i64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+        floats, integers = vector(f32, ROWS), vector(i32, ROWS)
+        bytes_, shorts = vector(i8, 4 * ROWS), vector(i16, 4 * ROWS)
+        arrays = [
+            context.make_array(kind)(context, builder, array)
+            for kind, array in zip(signature.args, arguments, strict=True)
         ]
-        # Two, so that an addition need not wait for the last one.
-        totals = [cgutils.alloca_once_value(builder, every(f32, 16, 0.0)) for _ in range(2)]
-        minima = cgutils.alloca_once_value(builder, every(f32, 4, 0.0))
-        with cgutils.for_range(builder, count[1]) as loop:
+        pointers = [array.data for array in arrays]
+        (groups,) = cgutils.unpack_tuple(builder, arrays[2].shape)
+        features = context.codegen().magic_tuple()[2].split(",")
+        vnni = "+avxvnni" in features or {"+avx512vnni", "+avx512vl"} <= {*features}
 
-            def load(array: int, each: int, first: int, element: Any, lanes: int) -> Any:
-                """From an array that has ``each`` elements for a block, some from ``first`` on."""
+        def multiply_add(total: Any, q: Any, factors: Any) -> Any:
+            if vnni:
+                kind = ir.FunctionType(integers, [integers] * 3)
+                name = "llvm.x86.avx512.vpdpbusd.256"
+                function = cgutils.get_or_insert_function(builder.module, kind, name)
+                q, factors = builder.bitcast(q, integers), builder.bitcast(factors, integers)
+                return builder.call(function, [total, q, factors])
+            # At most 15 x 127 each, and eight of them: that fits into 16 bits.
+            product = builder.mul(builder.zext(q, shorts), builder.sext(factors, shorts))
+            return builder.add(total, product)
+
+        scaled = cgutils.alloca_once_value(builder, every(floats, 0.0))
+        minima = cgutils.alloca_once_value(builder, every(floats, 0.0))
+        with cgutils.for_range(builder, groups) as loop:
+
+            def load(array: int, each: int, first: int, kind: Any) -> Any:
+                """From an array that has ``each`` elements for a group, some from ``first`` on."""
                 index = builder.add(builder.mul(loop.index, i64(each)), i64(first))
                 place = builder.gep(pointers[array], [index])
-                place = builder.bitcast(place, vector(element, lanes).as_pointer())
-                return builder.load(place, align=2)
+                return builder.load(builder.bitcast(place, kind.as_pointer()), align=2)
 
-            words = load(0, 32, 0, i16, 32)
-            last = builder.lshr(words, every(i16, 32, 12))
-            for group in range(4):
-                mask = every(i16, 32, 15 << 4 * group)
-                q = last if group == 3 else builder.and_(words, mask)
-                q = builder.zext(q, vector(i32, 32))
-                factors = builder.sext(load(2, 128, 32 * group, i16, 32), vector(i32, 32))
-                products = builder.mul(q, factors)
-                pairs = builder.add(
-                    pick(products, range(0, 32, 2)), pick(products, range(1, 32, 2))
-                )
-                scale = pick(load(1, 8, group, f32, 1), [0] * 16)
-                multiply_add(totals[group % 2], builder.sitofp(pairs, vector(f32, 16)), scale)
-            multiply_add(minima, load(1, 8, 4, f32, 4), load(3, 4, 0, f32, 4))
+            def repeated(array: int, each: int, first: int, kind: Any) -> Any:
+                one = vector(kind, 1)
+                return pick(load(array, each, first, one), [0] * ROWS)
 
-        def add_up(start: Any, lanes: Any, count: int) -> Any:
-            kind = ir.FunctionType(f32, [f32, vector(f32, count)])
-            name = f"llvm.vector.reduce.fadd.v{count}f32"
-            add = cgutils.get_or_insert_function(builder.module, kind, name)
-            return builder.call(add, [start, lanes], fastmath=["fast"])
+            total = every(integers if vnni else shorts, 0)
+            for step in range(STEPS // 2):
+                both = load(0, WEIGHTS + 4 * ROWS, 4 * ROWS * step, bytes_)
+                low = builder.and_(both, every(bytes_, 15))
+                high = builder.lshr(both, every(bytes_, 4))
+                for q, column in ((low, 4 * step), (high, GROUP // 2 + 4 * step)):
+                    factors = builder.bitcast(repeated(1, GROUP, column, i32), bytes_)
+                    total = multiply_add(total, q, factors)
+            if not vnni:
+                wide = builder.sext(total, vector(i32, 4 * ROWS))
+                quarters = [pick(wide, range(part, 4 * ROWS, 4)) for part in range(4)]
+                total = builder.add(builder.add(*quarters[:2]), builder.add(*quarters[2:]))
+            half = vector(ir.HalfType(), ROWS)
+            scale, minimum = (
+                builder.fpext(load(0, WEIGHTS + 4 * ROWS, WEIGHTS + first, half), floats)
+                for first in (0, 2 * ROWS)
+            )
+            scale = builder.fmul(scale, repeated(2, 1, 0, f32), flags=["fast"])
+            add_product(scaled, builder.sitofp(total, floats), scale)
+            add_product(minima, minimum, repeated(3, 1, 0, f32))
+        result = builder.fadd(builder.load(scaled), builder.load(minima), flags=["fast"])
+        builder.store(result, builder.bitcast(pointers[4], floats.as_pointer()), align=4)
+        return context.get_dummy_value()
 
-        sums = builder.fadd(*map(builder.load, totals), flags=["fast"])
-        return add_up(add_up(f32(0.0), builder.load(minima), 4), sums, 16)
-
-    return types.float32(words, grids, x, sums, blocks), generate
+    return types.none(tiles, x, scales, sums, y), generate
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def matrix_vector_int4(words: Any, grids: Any, x: Any) -> Any:
-    """``weight @ x`` for a weight (N, K) as `pack_int4` orders it, int16 ``x`` (K,)."""
-    blocks = grids.shape[1] // 8
-    padded = np.zeros(BLOCK * blocks, np.int16)
-    padded[: x.shape[0]] = x
-    sums = np.empty(4 * blocks, np.float32)
-    for group in range(4 * blocks):
+def matrix_vector_int4(tiles: Any, x: Any) -> Any:
+    """``weight @ x`` for a weight (N, K) as `pack_int4` orders it, float32 ``x`` (K,).
+
+    Returns:
+        (N,), and zeros behind it where N is not a multiple of 8.
+    """
+    groups = tiles.shape[1]
+    rounded = np.empty(GROUP * groups, np.int8)
+    scales = np.empty(groups, np.float32)
+    sums = np.empty(groups, np.float32)
+    for group in range(groups):
+        numbers = x[group * GROUP : (group + 1) * GROUP]
+        scale = max(largest_magnitude(numbers), np.float32(1e-30)) / np.float32(127)
+        inverse = np.float32(1) / scale
         total = np.int32(0)
-        for k in range(group * GROUP, (group + 1) * GROUP):
-            total = np.int32(total + np.int32(padded[k]))
-        sums[group] = np.float32(total)
-    y = np.empty(words.shape[0], np.float32)
-    for row in prange(words.shape[0]):
-        y[row] = dot_int4(words[row], grids[row], padded, sums, blocks)
+        for c in range(GROUP):
+            number = np.int32(np.floor(numbers[c] * inverse + np.float32(0.5)))
+            rounded[group * GROUP + c] = np.int8(number)
+            total = np.int32(total + number)
+        scales[group] = scale
+        sums[group] = scale * np.float32(total)
+    y = np.empty(tiles.shape[0] * ROWS, np.float32)
+    for tile in prange(tiles.shape[0]):
+        multiply_tiles(tiles[tile].reshape(-1), rounded, scales, sums, y[tile * ROWS :])
     return y

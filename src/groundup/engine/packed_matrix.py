@@ -30,7 +30,7 @@ DTYPES = {
     "int4": torch.bfloat16,
 }  # fmt: skip
 SINGLE_ROW = {
-    "float32": torch.float32, "bfloat16": torch.float32, "int8": torch.int16, "int4": torch.int16
+    "float32": torch.float32, "bfloat16": torch.float32, "int8": torch.int16, "int4": torch.float32
 }  # fmt: skip
 
 
@@ -87,11 +87,11 @@ def _multiply_row(stored: Any, x: Any) -> Any:
         return matrix_vector_int8(stored[0], stored[1], x)
 
     def int4(stored: Any, x: Any) -> Any:
-        return matrix_vector_int4(stored[0], stored[1], x)
+        return matrix_vector_int4(stored[0], x)
 
-    if len(stored) == 1:
-        return float32 if stored[0].dtype == types.float32 else bfloat16
-    return int8 if stored[0].dtype == types.int8 else int4
+    return {types.float32: float32, types.uint16: bfloat16, types.int8: int8, types.uint8: int4}[
+        stored[0].dtype
+    ]
 
 
 @njit(cache=True)
@@ -117,7 +117,8 @@ class PackedMatrix:
       single row; several are multiplied by the same numbers in bfloat16.
 
     A single row waits for the weights to come from memory, not for sums: it is multiplied by loops
-    that read weights at the memory's speed. It stays float32, or for integers has 16 bits.
+    that read weights at the memory's speed. It stays float32, or for 8-bit weights has 16 bits; for
+    4-bit weights the loop rounds it.
 
     Source for int8: Dettmers et al. 2022, "LLM.int8()", section 3.1 (vector-wise quantisation).
     """
@@ -136,7 +137,7 @@ class PackedMatrix:
         self.stored: Stored = ()  # for products with a single row
         if form == "int4":
             grouped = GroupedInt4.of(weight)
-            self.stored = pack_int4(grouped)
+            self.stored = (pack_int4(grouped),)
             weight = grouped.dequantize().bfloat16()
         if form == "int8":
             weight, scales = absmax_quantize(weight)
@@ -165,7 +166,7 @@ class PackedMatrix:
         """Multiply; the result's scales, if there are any, are those of ``x``."""
         if x.count == 1:
             y = torch.from_numpy(multiply_single_row(self.stored, x.padded[0].numpy()))
-            return Rows(y[None], x.scales)
+            return Rows(y[None, : self.outputs], x.scales)
         if self._form == "int8":
             y = torch.ops.onednn.qlinear_pointwise(
                 x.padded, 1.0, 128, self._packed, self._scales, self._zeros,
