@@ -78,6 +78,8 @@ class FusedLlama:
             The logits (outputs, vocabulary) of each chunk's last ``outputs`` tokens, chunk after
             chunk, float32.
         """
+        if len(batch) == 1 and batch[0].count == 1 and not batch[0].sequence.root:
+            return self._read_single_row(batch[0])
         config, cache = self.config, self.cache
         size = cache.block_size
         sequences = [chunk.sequence for chunk in batch]
@@ -115,17 +117,9 @@ class FusedLlama:
         x = self.model.embed_tokens(torch.tensor(tokens)).float().numpy()
         q = np.empty((N, H, D), np.float32)
         delta: Rows | None = None
-        alone = N == 1 and not lora.any
         for index, layer in enumerate(self._layers):
             keys, values = self._stores[index]
             cos, sin = (self._cos, self._sin) if layer.rotary else (None, None)
-            if alone:
-                given = (None, None) if delta is None else (delta.array, delta.scales)
-                added, scales = read_single_row(
-                    x, *given, layer.weights, eps, cos, sin, place, slot, keys, values, tables, q
-                )
-                delta = Rows(torch.from_numpy(added), scales)
-                continue
             flat_keys, flat_values = (
                 store.reshape(-1, *store.shape[2:]) for store in (keys, values)
             )
@@ -165,8 +159,30 @@ class FusedLlama:
             lora.add(index, "down", gated, delta)
         if self._form == "bfloat16" and len(x) > 1:
             return self._sharpened_logits(x, delta)
+        return self._logits(x, delta)
+
+    def _read_single_row(self, chunk: Chunk) -> Tensor:
+        """As `read`, of a single token without an adapter: little more than a call for a layer."""
+        sequence, size = chunk.sequence, self.cache.block_size
+        place = sequence.read
+        position = np.array([place])
+        slot = np.array([sequence.blocks[place // size] * size + place % size])
+        table = np.array([sequence.blocks])
+        embedding = self.model.embed_tokens.weight[sequence.tokens[place], None]
+        x = embedding.float().numpy().copy()  # it is added to
+        q = np.empty((1, self.config.heads, self.config.head_dim), np.float32)
+        delta, scales = None, None
+        for layer, store in zip(self._layers, self._stores, strict=True):
+            cos, sin = (self._cos, self._sin) if layer.rotary else (None, None)
+            delta, scales = read_single_row(
+                x, delta, scales, layer.weights, self.config.norm_eps, cos, sin, position, slot,
+                *store, table, q,
+            )  # fmt: skip
+        return self._logits(x, Rows(torch.from_numpy(delta), scales))
+
+    def _logits(self, x: NDArray[np.float32], delta: Rows | None) -> Tensor:
         hidden = self._head.empty(len(x))
-        add_rms_norm(x, delta, None, self._norm, eps, hidden)
+        add_rms_norm(x, delta, None, self._norm, self.config.norm_eps, hidden)
         logits = self._head(hidden)
         if logits.scales is not None:
             cpu_kernels.scale_rows(logits.array, logits.scales)

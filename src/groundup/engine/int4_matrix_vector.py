@@ -48,6 +48,12 @@ def pack_int4(weight: GroupedInt4) -> PackedInt4:
     return in_huge_pages(tiles).numpy()
 
 
+def has_vnni(context: Any) -> bool:
+    """Whether what is compiled may multiply bytes: "vector neural network instructions" of x86."""
+    features = {*context.codegen().magic_tuple()[2].split(",")}
+    return "+avxvnni" in features or {"+avx512vnni", "+avx512vl"} <= features
+
+
 @intrinsic
 def multiply_tiles(_: Any, tiles: Any, x: Any, scales: Any, sums: Any, y: Any) -> Any:
     """8 rows (groups, 160) of a packed matrix times int8 ``x`` (32 groups,), into ``y`` (8,).
@@ -85,8 +91,7 @@ def multiply_tiles(_: Any, tiles: Any, x: Any, scales: Any, sums: Any, y: Any) -
         ]
         pointers = [array.data for array in arrays]
         (groups,) = cgutils.unpack_tuple(builder, arrays[2].shape)
-        features = context.codegen().magic_tuple()[2].split(",")
-        vnni = "+avxvnni" in features or {"+avx512vnni", "+avx512vl"} <= {*features}
+        vnni = has_vnni(context)
 
         def multiply_add(total: Any, q: Any, factors: Any) -> Any:
             if vnni:

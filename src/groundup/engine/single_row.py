@@ -14,17 +14,21 @@ from numba import njit
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from groundup.engine.cpu_kernels import (
-    add_rms_norm,
-    paged_attention,
-    rotate_and_store,
-    silu_multiply,
-)
+from groundup.engine import cpu_kernels
 from groundup.engine.packed_matrix import Stored, multiply_row
 
 __all__ = ["LayerWeights", "read_single_row"]
 
 Floats = NDArray[np.float32]
+
+# A single row gives several threads nothing to do, but waking them would take longer than a pass.
+add_rms_norm, rotate_and_store, paged_attention, silu_multiply = (
+    njit(fastmath=True)(kernel.py_func)
+    for kernel in (
+        cpu_kernels.add_rms_norm, cpu_kernels.rotate_and_store,
+        cpu_kernels.paged_attention, cpu_kernels.silu_multiply,
+    )
+)  # fmt: skip
 
 
 class LayerWeights(NamedTuple):
