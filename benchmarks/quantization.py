@@ -43,15 +43,21 @@ METHODS = {
 }
 
 
-def engine_loss(model: Llama, ids: list[int], *, bits: WeightBits | None) -> float:
-    """The engine's mean negative log-likelihood of a token, in windows that each begin anew."""
+def engine_loss(model: Llama, ids: list[int], *, bits: WeightBits | None, chunk: int) -> float:
+    """The engine's mean negative log-likelihood of a token, in windows that each begin anew.
+
+    ``chunk`` tokens are read together: all of a window as a prompt is, or one as in an answer.
+    """
     cache = PagedCache(model.config, WINDOW // 16, 16, model.embed_tokens.weight.dtype)
     reader = FusedLlama(model, cache, weight_bits=bits)
     losses = []
     for start in range(0, len(ids) - WINDOW + 1, WINDOW):
         window = ids[start : start + WINDOW]
         sequence = Sequence(window, WINDOW, WINDOW, blocks=list(range(WINDOW // 16)))
-        logits = reader.read([Chunk(sequence, WINDOW, outputs=WINDOW)])
+        parts = []
+        for sequence.read in range(0, WINDOW, chunk):
+            parts.append(reader.read([Chunk(sequence, chunk, outputs=chunk)]))
+        logits = torch.cat(parts)
         losses.append(torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(window[1:])))
     return float(torch.stack(losses).mean())
 
@@ -106,10 +112,13 @@ def main() -> None:
             ("int4", torch.bfloat16, 4),
         )
         for form, dtype, bits in forms:
-            model = load_model(options.model, dtype).model
-            value = float(torch.tensor(engine_loss(model, ids, bits=bits)).exp())
-            first = first or value
-            print(f"{f'engine, {form}':32} {value:8.3f} {value / first - 1:+8.2%}", flush=True)
+            for chunk, how_read in ((WINDOW, "a prompt"), (1, "token by token")):
+                model = load_model(options.model, dtype).model
+                loss = engine_loss(model, ids, bits=bits, chunk=chunk)
+                value = float(torch.tensor(loss).exp())
+                first = first or value
+                line = f"engine, {form}, {how_read}"
+                print(f"{line:32} {value:8.3f} {value / first - 1:+8.2%}", flush=True)
     for name, how in METHODS.items():
         if name.startswith(wanted):
             value, seconds = method_perplexity(options.model, ids, how, windows)
