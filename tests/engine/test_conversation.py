@@ -1,6 +1,8 @@
 """Conversations on a tiny random model: what is kept, what is read again, what does not fit."""
 
+import copy
 from itertools import islice
+from typing import cast
 
 import pytest
 import torch
@@ -9,8 +11,11 @@ from groundup.engine.conversation import Conversation
 from groundup.engine.generate import generate_uncached
 from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
+from groundup.models.language_model import LanguageModel
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.tokenizers.streaming import StreamDecoder
+from groundup.tuning.adapt import adapt
+from groundup.tuning.adapter_config import AdapterConfig, Method
 
 GREEDY = SamplingParams()
 STOP = 3  # ends a turn; 1 begins one, 2 is a system message's
@@ -158,6 +163,25 @@ def test_a_message_that_does_not_fit_leaves_the_conversation_as_it_was(chat: Con
 
 def test_an_answer_ends_where_the_context_does(chat: Conversation) -> None:
     assert len(say(chat, "x" * 187, tokens=50)) == 10  # 190 of 200 are the prompt's
+
+
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_what_stands_before_a_text_takes_room_and_stays_in_later_turns(
+    model: Llama, method: Method
+) -> None:
+    """Seven virtual positions of a context of 200; two turns are those of the whole text."""
+    adapted = adapt(copy.deepcopy(model), AdapterConfig(method, virtual_tokens=7), seed=1)
+    chat = Conversation(cast(LanguageModel, adapted), ByteTokenizer())  # type: ignore[arg-type]
+    say(chat, "hello")
+    messages = [*chat.messages, {"role": "user", "content": "more"}]
+    prompt = ByteTokenizer().encode_chat(messages)  # type: ignore[arg-type]
+    own = generate_uncached(cast(LanguageModel, adapted), prompt, GREEDY, 8)
+    assert own != generate_uncached(model, prompt, GREEDY, 8)
+    assert say(chat, "more") == bytes(own).decode()
+    chat.messages.clear()
+    assert len(say(chat, "x" * 180, tokens=50)) == 10  # of 193, 183 are the prompt's
+    with pytest.raises(GroundupError, match="the model reads at most 192"):
+        say(chat, "x" * 180)
 
 
 def test_reset_forgets_the_turns_and_keeps_the_system_message(model: Llama) -> None:

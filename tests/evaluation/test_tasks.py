@@ -10,18 +10,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from groundup.cli import app
-from groundup.engine.generate import generate
+from groundup.engine.generate import generate, generate_uncached
 from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.evaluation.generation import GenerationTask, Question, Verdict, cut
 from groundup.evaluation.gsm8k import gsm8k
+from groundup.evaluation.likelihood import continuation_logprobs
 from groundup.evaluation.model_card import CardData, ModelCard, write_model_card
 from groundup.evaluation.perplexity import perplexity
 from groundup.evaluation.record import Record, RecordLog
@@ -30,9 +31,10 @@ from groundup.evaluation.subject import Subject, load_subject
 from groundup.evaluation.summary import Comparison, Estimate, compare, estimate
 from groundup.evaluation.task import Score, evaluate, mean_scores
 from groundup.evaluation.text_perplexity import TextPerplexity
+from groundup.models.language_model import LanguageModel
 from groundup.models.llama import Llama
 from groundup.tuning.adapt import adapt
-from groundup.tuning.adapter_config import AdapterConfig
+from groundup.tuning.adapter_config import AdapterConfig, Method
 from groundup.tuning.adapter_folder import save_adapter
 
 
@@ -179,6 +181,43 @@ def test_an_adapter_is_evaluated_as_the_model_into_which_it_is_merged(
         assert [r.scores for r in with_it] != [r.scores for r in without]
     with pytest.raises(GroundupError, match="there is no adapter"):
         load_subject(tiny_model, adapter=tmp_path / "absent")
+
+
+@pytest.mark.parametrize("method", ["dora", "ia3", "prefix", "prompt"])
+def test_adapters_that_the_engine_does_not_serve(
+    method: Method, tiny_model: str, tmp_path: Path
+) -> None:
+    """Answers, choices and perplexity are the adapted model's own."""
+    folder = tmp_path / "adapter"
+    bare = load_subject(tiny_model, dtype=torch.float32)
+    adapted = adapt(cast(Llama, bare.model), AdapterConfig(method, virtual_tokens=5))
+    for name, parameter in adapted.trained_parameters().items():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(len(name)))
+    save_adapter(folder, adapted)
+    subject = load_subject(tiny_model, adapter=folder, dtype=torch.float32)
+    records, _ = evaluate(subject, writing(2), tmp_path)
+    own = cast(LanguageModel, adapted)
+    for number, record in enumerate(records):
+        prompt = subject.tokenizer.encode_chat(question(number).messages)
+        ids = generate_uncached(own, prompt, SamplingParams(), 12)
+        stop = next((i for i, x in enumerate(ids) if x in subject.tokenizer.eos_ids), 12)
+        assert record.answer == subject.tokenizer.decode(ids[:stop], skip_special=True)
+    context, further = prompt[:7], [prompt[7:10], prompt[10:11], prompt[3:9]]
+    with torch.no_grad():
+        whole = [adapted(torch.tensor([[*context, *ids]]))[0].log_softmax(1) for ids in further]
+    expected = [
+        sum(scores[6 + place, token].item() for place, token in enumerate(ids))
+        for scores, ids in zip(whole, further, strict=True)
+    ]
+    with subject.adapted() as model:
+        assert continuation_logprobs(model, context, further) == pytest.approx(expected, abs=1e-3)
+        found = perplexity(model, [*context, *further[0]], context=9, stride=9)
+        own_loss = -sum(whole[0][i, t].item() for i, t in enumerate([*context, *further[0]][1:]))
+        assert found.nats == pytest.approx(own_loss, abs=1e-3)
+        if adapted.virtual_tokens:
+            with pytest.raises(GroundupError, match=r"reads at most 8,187"):
+                perplexity(model, prompt, context=8188, stride=1)
+    assert evaluate(subject, writing(2), tmp_path)[0] == records  # nothing is asked again
 
 
 def test_short_answers_of_every_form(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def evaluate_command(
         str | None, typer.Option(help="Another model, to compare with on the same items.")
     ] = None,
     adapter: Annotated[
-        Path | None, typer.Option(help="A folder with a LoRA adapter, which MODEL is given.")
+        Path | None, typer.Option(help="An adapter's folder, as tune or peft saves it, for MODEL.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items.")] = None,
     shots: Annotated[

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from groundup.engine.generate import generate, new_cache
+from groundup.engine.generate import generate, new_cache, positions_before
 from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.language_model import LanguageModel
@@ -78,7 +78,8 @@ class Conversation:
 
     def _answer(self, params: SamplingParams, max_tokens: int | None) -> Iterator[str]:
         prompt = self.tokenizer.encode_chat(self.messages)
-        context = self.model.config.context
+        before = positions_before(self.model)
+        context = self.model.config.context - before
         if len(prompt) >= context:
             raise GroundupError(
                 f"with this message the conversation is {len(prompt):,} tokens long, and the "
@@ -87,11 +88,12 @@ class Conversation:
         # Of what was read before, the common beginning is still right; the last token of the
         # prompt is always read anew, because its output chooses the first new one.
         shared = 0
-        for old, new in zip(self._read[: self._cache.length], prompt[:-1], strict=False):
+        read = max(0, self._cache.length - before)
+        for old, new in zip(self._read[:read], prompt[:-1], strict=False):
             if old != new:
                 break
             shared += 1
-        self._cache.truncate(shared)
+        self._cache.truncate(shared and before + shared)
         self._read = list(prompt)
         stream = self.tokenizer.stream()
         for token in generate(

@@ -10,7 +10,13 @@ from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.models.language_model import LanguageModel
 
-__all__ = ["generate", "generate_uncached", "new_cache", "room_for_answer"]
+__all__ = [
+    "generate",
+    "generate_uncached",
+    "new_cache",
+    "positions_before",
+    "room_for_answer",
+]
 
 # A long prompt is read in pieces, so that Ctrl-C is answered within one and memory stays bounded.
 PREFILL_CHUNK = 512
@@ -28,6 +34,14 @@ def new_cache(model: LanguageModel, batch: int = 1) -> KVCache:
         dtype=model.dtype,
         device=model.device,
     )
+
+
+def positions_before(model: LanguageModel) -> int:
+    """How many positions of an empty cache a model takes for itself, before those of a text.
+
+    An adapted model has as many as its prefix or prompt; they count against the context.
+    """
+    return getattr(model, "virtual_tokens", 0)
 
 
 def room_for_answer(prompt_tokens: int, context: int) -> int:
@@ -64,22 +78,24 @@ def generate(
         params: how tokens are chosen.
         stop_ids: ids that end the answer.
         max_tokens: at most so many new tokens; None is as many as the context has room for.
-        cache: holds the keys and values of the first ``cache.length`` ids of the prompt, less
-            than all of it; None starts an empty one. It is left holding what the model has read:
-            the prompt and all yielded ids but the last.
+        cache: holds the keys and values of the first ``cache.length`` ids of the prompt (less
+            `positions_before`), less than all of it; None starts an empty one. It is left holding
+            what the model has read: the prompt and all yielded ids but the last.
 
     Raises:
         GroundupError: the prompt is empty, or leaves no room for a token in the context.
     """
-    room = room_for_answer(len(prompt), model.config.context)
+    before = positions_before(model)
+    room = room_for_answer(len(prompt), model.config.context - before)
     cache = new_cache(model) if cache is None else cache
-    if cache.length >= len(prompt):
-        raise ValueError(f"the cache holds {cache.length} tokens of a prompt of {len(prompt)}")
+    read = max(0, cache.length - before)
+    if read >= len(prompt):
+        raise ValueError(f"the cache holds {read} tokens of a prompt of {len(prompt)}")
     sampler = Sampler(params)
     device = model.device
 
     ids = torch.tensor(prompt, device=device)
-    for start in range(cache.length, len(prompt), PREFILL_CHUNK):
+    for start in range(read, len(prompt), PREFILL_CHUNK):
         hidden = model.hidden(ids[None, start : start + PREFILL_CHUNK], cache, outputs=1)
     for produced in range(room if max_tokens is None else min(room, max_tokens)):
         if produced:

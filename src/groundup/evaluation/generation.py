@@ -38,7 +38,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class GenerationTask:
-    """Questions whose answers the engine writes, in a batch that is refilled as it empties."""
+    """Questions whose answers the model writes; the engine in a batch that is refilled."""
 
     name: str
     questions: Sequence[Question]
@@ -95,7 +95,7 @@ class GenerationTask:
         chat = self.chat and tokenizer.chat_template is not None
         stops = () if chat else self.stops
         places = {(q.id, s): i for i, (q, s) in enumerate(self._all())}
-        adapter = None if subject.adapter is None else ADAPTER
+        adapter = None if subject.lora is None else ADAPTER
         for key, (item, sample) in enumerate(wanted):
             question = self._by_id[item]
             ids = tokenizer.encode_chat(question.messages) if chat else (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from groundup.engine.generate import new_cache
+from groundup.engine.generate import new_cache, positions_before
 from groundup.errors import GroundupError
 from groundup.models.language_model import LanguageModel
 from groundup.tokenizers.tokenizer import Tokenizer
@@ -33,10 +33,11 @@ def continuation_logprobs(
     longest = max(map(len, continuations), default=0)
     if not context or not all(continuations):
         raise GroundupError("likelihoods need a context and continuations of at least one token")
-    if len(context) + longest - 1 > model.config.context:
+    before = positions_before(model)
+    if len(context) + longest - 1 > model.config.context - before:
         raise GroundupError(
             f"the text is {len(context) + longest:,} tokens long and the model reads at most "
-            f"{model.config.context:,}: shorten it"
+            f"{model.config.context - before:,}: shorten it"
         )
     cache = new_cache(model)
     first = model.logits(model.hidden(_row(model, context), cache, outputs=1))[0]  # (1, vocabulary)
@@ -46,7 +47,7 @@ def continuation_logprobs(
         if len(continuation) > 1:
             more = model.logits(model.hidden(_row(model, continuation[:-1]), cache))[0]
             logits = torch.cat((first, more))
-            cache.truncate(len(context))
+            cache.truncate(before + len(context))
         targets = _row(model, continuation)[0]
         found.append(-F.cross_entropy(logits.float(), targets, reduction="sum").item())
     return found

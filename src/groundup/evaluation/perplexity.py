@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from groundup.engine.generate import positions_before
 from groundup.errors import GroundupError
 from groundup.models.language_model import LanguageModel
 
@@ -99,10 +100,11 @@ def perplexity(
         GroundupError: as `windows`; the model reads less than ``context`` at once; or its loss is
             not a number.
     """
-    if context > model.config.context:
+    room = model.config.context - positions_before(model)
+    if context > room:
         raise GroundupError(
             f"the window is {context:,} tokens long and the model reads at most "
-            f"{model.config.context:,}: choose a shorter one"
+            f"{room:,}: choose a shorter one"
         )
     text = torch.as_tensor(ids, dtype=torch.int64, device=model.device)
     nats, counted = 0.0, 0

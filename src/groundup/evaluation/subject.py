@@ -6,18 +6,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from groundup.engine.engine import Engine
 from groundup.engine.lora_adapter import load_lora_adapter
 from groundup.errors import GroundupError
+from groundup.evaluation.one_by_one import OneByOne
 from groundup.models.download import sha256_of
-from groundup.models.gpt2 import GPT2
+from groundup.models.language_model import LanguageModel
 from groundup.models.llama import Llama
 from groundup.models.load import load_language_model
 from groundup.models.locate import locate
+from groundup.models.peft_folder import read_peft_config
 from groundup.tokenizers.tokenizer import Tokenizer
+from groundup.tuning.adapter_folder import load_adapter
 
 __all__ = ["Subject", "fingerprint", "load_subject"]
 
@@ -29,37 +33,33 @@ class Subject:
     """What answers."""
 
     name: str
-    model: Llama | GPT2
+    model: LanguageModel
     tokenizer: Tokenizer
     sha256: str  # of the files, so that answers of another model are never taken for this one's
-    adapter: Path | None = None
+    lora: Path | None = None  # an adapter's folder that the model is given as it answers
 
     @cached_property
-    def engine(self) -> Engine:
-        """Writes answers, many at a time.
+    def engine(self) -> Engine | OneByOne:
+        """Writes answers; many at a time, where the model is of Llama's family.
 
         Raises:
-            GroundupError: the model is not of Llama's family, or the adapter is not for it.
+            GroundupError: the adapter is not for the model.
         """
         if not isinstance(self.model, Llama):
-            raise GroundupError(
-                f"{self.name} is a {type(self.model).__name__}: tasks in which it writes need one "
-                "of Llama's family; perplexity and multiple_choice take it"
-            )
+            return OneByOne(self.model)
         engine = Engine(self.model, self.tokenizer, max_sequences=32)
-        if self.adapter is not None:
-            engine.load_adapter(ADAPTER, self.adapter)
+        if self.lora is not None:
+            engine.load_adapter(ADAPTER, self.lora)
         return engine
 
     @contextmanager
-    def adapted(self) -> Iterator[Llama | GPT2]:
+    def adapted(self) -> Iterator[LanguageModel]:
         """Within the context, the model itself, with what the adapter adds."""
-        if self.adapter is None:
+        if self.lora is None:
             yield self.model
             return
-        if not isinstance(self.model, Llama):
-            raise GroundupError(f"adapters are for Llama's family, not {type(self.model).__name__}")
-        with load_lora_adapter(self.adapter, self.model).applied_to(self.model):
+        assert isinstance(self.model, Llama)
+        with load_lora_adapter(self.lora, self.model).applied_to(self.model):
             yield self.model
 
 
@@ -68,19 +68,32 @@ def load_subject(
 ) -> Subject:
     """Load a model, as `load_language_model` names them, to evaluate it.
 
+    Llama's family is served LoRA's adapters by the engine, QLoRA's too: over the base as it is
+    loaded, not in 4 bits. Others are merged into it; a prefix or a prompt stands before a text.
+
     Raises:
-        GroundupError: as there, or the adapter's folder cannot be read.
+        GroundupError: as there, or the adapter's folder cannot be read or is for another model.
     """
     path = locate(source)
-    model, tokenizer = load_language_model(str(path), dtype)
-    model.eval()
+    base, tokenizer = load_language_model(str(path), dtype)
     digest, name = fingerprint(path), Path(source).name
+    model: LanguageModel = base
+    lora = None
     if adapter is not None:
         if not adapter.is_dir():
             raise GroundupError(f"there is no adapter {adapter}: name its folder")
         digest = hashlib.sha256(f"{digest} {fingerprint(adapter)}".encode()).hexdigest()
         name = f"{name}+{adapter.name}"
-    return Subject(name, model, tokenizer, digest, adapter)
+        config = read_peft_config(adapter)
+        if isinstance(base, Llama) and config.get("peft_type") == "LORA" and not config.get(
+            "use_dora"
+        ):  # fmt: skip
+            lora = adapter
+        else:
+            loaded = load_adapter(adapter, base)
+            model = cast("LanguageModel", loaded.merge() if loaded.layers else loaded)
+    base.eval()
+    return Subject(name, model, tokenizer, digest, lora)
 
 
 def fingerprint(path: Path) -> str:

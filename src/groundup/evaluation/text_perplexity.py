@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from groundup.engine.generate import positions_before
 from groundup.errors import GroundupError
 from groundup.evaluation.perplexity import perplexity
 from groundup.evaluation.record import Record
@@ -70,7 +71,8 @@ class TextPerplexity:
         Raises:
             GroundupError: as `perplexity`; names the document.
         """
-        context = self.context or min(CONTEXT, subject.model.config.context)
+        room = subject.model.config.context - positions_before(subject.model)
+        context = self.context or min(CONTEXT, room)
         stride = self.stride or max(1, context // 2)
         with subject.adapted() as model:
             for item, sample in wanted:

@@ -73,6 +73,11 @@ class AdaptedModel(nn.Module):
         """Where the parameters are."""
         return self.model.device
 
+    @property
+    def virtual_tokens(self) -> int:
+        """The positions that a prefix or a prompt takes before a text."""
+        return sum(part.tokens for part in (self.prefix, self.prompt) if part is not None)
+
     def trained_parameters(self) -> dict[str, nn.Parameter]:
         """What is trained, by name: the adapter's parameters, float32."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
