@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from groundup.evaluation.bootstrap import bootstrap_interval
 from groundup.models.fused_attention import fused_attention
 from groundup.models.llama import Llama, LlamaConfig
 from groundup.tokenizers.from_hugging_face import tokenizer_from_json
@@ -84,7 +85,7 @@ def main() -> None:
             name: {
                 "before": before[name].mean(), "after": after[name].mean(),
                 "gain": (after[name] - before[name]).mean(),
-                "interval": interval(after[name] - before[name]),
+                "interval": bootstrap_interval(after[name] - before[name]),
             }
             for name in before
         }  # fmt: skip
@@ -161,13 +162,6 @@ def practise(
         model, rollouts, plan, folder, loss=rollouts.loss_sum(beta=given.beta),
         figures=lambda: rollouts.figures, report=report,
     )  # fmt: skip
-
-
-def interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % of the mean, by resampling the sums."""
-    draws = np.random.default_rng(0).integers(len(differences), size=(10_000, len(differences)))
-    low, high = np.quantile(differences[draws].mean(1), [0.025, 0.975])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -1,75 +1,100 @@
-"""Peak memory of full fine-tuning, LoRA and QLoRA, each in a process of its own.
+"""The memory that `groundup tune` says it takes, and what it took, by method.
 
-    python benchmarks/tuning_memory.py [--model smollm2-135m-instruct] [--tokens 256]
+    python benchmarks/tuning_memory.py [--model smollm2-135m-instruct] [--context 512]
 
-Each process loads the model, takes two steps of AdamW on a row of tokens, and says the most memory
-that it ever held (its peak resident set, with Python, torch and loading in it). Full fine-tuning
-trains in float32; LoRA and QLoRA over a base that is loaded in bfloat16.
+The data are chats of random words, of different lengths up to the context. Each tuning is the
+command, in a process of its own: its peak resident set, with Python, torch, loading, evaluations
+and samples in it, stands beside its own estimate.
 """
 
 import argparse
 import json
-import resource
+import os
+import random
+import re
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-METHODS = ("full", "lora", "qlora")
-
-
-def measure(model_name: str, method: str, tokens: int) -> None:
-    """Train two steps, and print the peak in MB."""
-    import torch
-
-    from groundup.models.load import load_model
-    from groundup.training.adamw import AdamW
-    from groundup.tuning.adapt import adapt
-    from groundup.tuning.adapter_config import AdapterConfig
-    from groundup.tuning.supervised import supervised_loss_sum
-
-    torch.manual_seed(0)
-    full = method == "full"
-    model = load_model(model_name, torch.float32 if full else torch.bfloat16).model
-    loaded = peak()
-    if full:
-        parameters = list(model.requires_grad_(True).parameters())
-    else:
-        adapted = adapt(model, AdapterConfig(method))  # type: ignore[arg-type]
-        parameters = list(adapted.trained_parameters().values())
-    optimizer = AdamW(parameters, learning_rate=1e-4)
-    ids = torch.randint(0, model.config.vocabulary, (1, tokens + 1))
-    inputs = torch.stack((ids[:, :-1], torch.arange(tokens)[None]), dim=1)
-    for _ in range(2):
-        loss = supervised_loss_sum(model, inputs, ids[:, 1:], not full) / tokens
-        loss.backward()
-        optimizer.step()
-        for parameter in parameters:
-            parameter.grad = None
-    print(json.dumps({"peak": peak(), "loaded": loaded, "loss": loss.item()}))
+SUPERVISED = ("full", "lora", "dora", "qlora", "prefix")
+PREFERENCES = ("dpo", "reward", "grpo")
+WORDS = [
+    "sun",
+    "moon",
+    "tree",
+    "river",
+    "stone",
+    "bird",
+    "cloud",
+    "road",
+    "house",
+    "light",
+    "song",
+    "field",
+    "night",
+    "door",
+    "glass",
+]
 
 
-def peak() -> float:
-    """The most memory that this process held, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+def write_data(folder: Path, rows: int, context: int) -> dict[str, Path]:
+    """A file for each kind of method."""
+    drawn = random.Random(0)
+
+    def text(tokens: int) -> str:
+        return " ".join(drawn.choice(WORDS) for _ in range(tokens))
+
+    chats, pairs, sums = [], [], []
+    for _ in range(rows):
+        asked, said = drawn.randrange(20, context // 2), drawn.randrange(10, context // 4)
+        chats.append({"instruction": text(asked), "output": text(said)})
+        pairs.append({"prompt": text(asked), "chosen": text(said), "rejected": text(said // 2)})
+        a, b = drawn.randrange(10, 100), drawn.randrange(10, 100)
+        sums.append({"question": f"{text(20)}: what is {a} + {b}?", "answer": str(a + b)})
+    files = {}
+    for name, found in (("chats", chats), ("pairs", pairs), ("sums", sums)):
+        files[name] = folder / f"{name}.jsonl"
+        files[name].write_text("".join(json.dumps(row) + "\n" for row in found), "utf-8")
+    return files
+
+
+def measure(command: list[str]) -> tuple[float, float]:
+    """The peak that the command said, and the one that it had, in GB."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        said.seek(0)
+        text = said.read()
+    found = re.search(r"memory: about\s+([\d.]+)\s+GB", text)
+    if status or found is None:
+        sys.exit(f"{' '.join(command)} failed:\n{text}")
+    scale = 1 if sys.platform == "darwin" else 1024
+    return float(found[1]), usage.ru_maxrss * scale / 1e9
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--model", default="smollm2-135m-instruct")
-    parser.add_argument("--tokens", type=int, default=256)
-    parser.add_argument("--method", choices=METHODS, help="one of them, in this process")
+    parser.add_argument("--methods", nargs="+", default=[*SUPERVISED, *PREFERENCES])
+    parser.add_argument("--context", type=int, default=512)
+    parser.add_argument("--rows", type=int, default=24)
     arguments = parser.parse_args()
-    if arguments.method:
-        measure(arguments.model, arguments.method, arguments.tokens)
-        return
-    peaks: dict[str, float] = {}
-    for method in METHODS:
-        options = ["--model", arguments.model, "--tokens", str(arguments.tokens)]
-        command = [sys.executable, __file__, *options, "--method", method]
-        found = json.loads(subprocess.check_output(command, text=True).splitlines()[-1])
-        peaks[method] = found["peak"]
-        print(f"{method}: {found['peak']:,.0f} MB at the peak, {found['loaded']:,.0f} of them once "
-              f"loaded; {found['peak'] / peaks['full']:.0%} of full fine-tuning; loss "
-              f"{found['loss']:.3f}", flush=True)  # fmt: skip
+    full = None
+    with tempfile.TemporaryDirectory() as name:
+        files = write_data(Path(name), arguments.rows, arguments.context)
+        for method in arguments.methods:
+            kind = {"grpo": "sums", "dpo": "pairs", "reward": "pairs"}.get(method, "chats")
+            command = [
+                sys.executable, "-m", "groundup", "tune", str(files[kind]), "--method", method,
+                "--model", arguments.model, "--context", str(arguments.context), "--batch", "2",
+                "--epochs", "1", "--answer-tokens", "16", "--out", str(Path(name, method)),
+            ]  # fmt: skip
+            said, had = measure(command)
+            full = had if method == "full" else full
+            share = f", {had / full:.0%} of full fine-tuning" if full else ""
+            print(f"{method}: said {said:.1f} GB, had {had:.2f} GB ({said / had:.2f}){share}",
+                  flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

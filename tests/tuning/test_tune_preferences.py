@@ -2,7 +2,9 @@
 
 import json
 import re
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from groundup.cli import app
 from groundup.errors import GroundupError
 from groundup.models.load import load_language_model
 from groundup.training.run_log import read_log
+from groundup.tuning import memory_estimate
 from groundup.tuning.adapter_folder import load_adapter
+from groundup.tuning.memory_estimate import MemoryEstimate, estimate_memory
 from groundup.tuning.preference_rows import PreferenceRows, encode_pairs, reward_margins
 from groundup.tuning.reward_model_folder import load_reward_model
 
@@ -55,8 +59,11 @@ def test_dpo_leaves_an_adapter(pairs: Path, tiny_model: str, tmp_path: Path) -> 
     base, _ = load_language_model(tiny_model)
     load_adapter(out, base)
     assert f"groundup chat --model {tiny_model} --adapter {out}" in said
-    # It goes on from what is done: nothing is left to do, and the result is the same.
-    assert f"before, {after} after" in tune(
+    assert not (out / "checkpoints").exists()
+    card = (out / "README.md").read_text()
+    assert "| held-out pairs | right order | 3 | 50.0 % |" in card
+    assert sha256(pairs.read_bytes()).hexdigest() in card
+    assert "is tuned already" in tune(
         pairs, "--model", tiny_model, "--method", method, "--out", out, "--epochs", 2,
         "--learning-rate", 0.01,
     )  # fmt: skip
@@ -92,7 +99,8 @@ def test_grpo_writes_checks_and_learns(tiny_model: str, tmp_path: Path) -> None:
                "--group", 4, "--learning-rate", 0.01)  # fmt: skip
     said = tune(*command)
     assert "9 tasks to learn from, 1 held out" in said
-    assert "reward of held-out tasks" in said
+    assert "held-out tasks, reward:" in said
+    assert "| held-out tasks | reward | 1 |" in (out / "README.md").read_text()
     log = read_log(out)
     assert len(log) == 5
     assert max(line["mismatch"] for line in log) < 1e-3
@@ -100,6 +108,42 @@ def test_grpo_writes_checks_and_learns(tiny_model: str, tmp_path: Path) -> None:
     assert (out / "rewards.svg").exists()
     base, _ = load_language_model(tiny_model)
     load_adapter(out, base)
+
+
+@pytest.mark.parametrize("method", ["dpo", "reward", "grpo"])
+def test_too_little_memory_is_refused_with_what_would_fit(
+    method: str, pairs: Path, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a byte less than what a smaller batch takes, that one is not named."""
+    data = pairs
+    if method == "grpo":
+        data = write(tmp_path / "sums.jsonl", [
+            {"question": f"What is {i} and {i}?", "answer": f"{2 * i}."} for i in range(9)
+        ])  # fmt: skip
+    asked: list[MemoryEstimate] = []
+
+    def note(*arguments: Any, **options: Any) -> MemoryEstimate:
+        asked.append(estimate_memory(*arguments, **options))
+        return asked[-1]
+
+    monkeypatch.setattr(memory_estimate, "estimate_memory", note)
+    monkeypatch.setattr(memory_estimate, "available_memory", lambda device: 0)
+    command = (data, "--model", tiny_model, "--method", method, "--out", tmp_path / "out",
+               "--answer-tokens", 4)  # fmt: skip
+    with pytest.raises(GroundupError, match=r"0\.0 GB are free: close other programs"):
+        tune(*command)
+    assert not (tmp_path / "out").exists()
+    wanted, shorter = asked
+    assert wanted.activations > shorter.activations > 0
+    assert wanted.gradients > 0
+    assert (wanted.scores > 0) == (method != "reward")
+    if method == "grpo":  # the engine's copies of the weights are more than any context's
+        base, _ = load_language_model(tiny_model)
+        assert wanted.besides > 2 * 4 * sum(p.numel() for p in base.parameters())
+        return
+    monkeypatch.setattr(memory_estimate, "available_memory", lambda device: wanted.more - 1)
+    with pytest.raises(GroundupError, match=r"are free: --context \d+ \(.* would fit"):
+        tune(*command)
 
 
 def test_a_dry_run_shows_a_pair(pairs: Path, tiny_model: str, tmp_path: Path) -> None:

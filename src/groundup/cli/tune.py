@@ -2,14 +2,15 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from groundup.atomic_write import write_text
 from groundup.cli import tune_preferences
+from groundup.cli.tune_folder import begin, finish, is_done, refuse_another
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from groundup.training.trainer import Plan
     from groundup.tuning.adapt import AdaptedModel
     from groundup.tuning.examples import Split
+    from groundup.tuning.sequence_packing import PackedModel
 
-__all__ = ["SETTINGS", "refuse_another", "train_with_fused_attention", "tune"]
+__all__ = ["train_with_fused_attention", "tune"]
 
 # Peak learning rates: what is trained is the smaller, and the further from the weights, the larger.
 RATES = {"full": 5e-5, "lora": 5e-4, "dora": 5e-4, "qlora": 5e-4, "prefix": 1e-2, "prompt": 3e-2,
@@ -36,7 +38,6 @@ SAMPLES = 3  # held-out prompts whose answers are shown before and after
 SAMPLE_TOKENS = 64
 EVALUATIONS = 5  # in a training
 EVALUATION_ROWS = 64  # of the held-out ones, at most, in each
-SETTINGS = "tune.json"
 BEFORE = "before.json"
 
 
@@ -199,6 +200,10 @@ class _Tuning:
         from groundup.tuning.supervised import supervised_loss_sum
 
         refuse_another(self.out, self.settings)
+        if is_done(self.out):
+            self.console.print(f"{self.out} is tuned already", markup=False)
+            self._say_how_to_use()
+            return
         return_freed_memory()
         with self.console.status("loading the model"):
             base = self._base()
@@ -209,17 +214,22 @@ class _Tuning:
         before_a_text = adapted is not None and not adapted.layers
         model = cast("nn.Module", adapted if before_a_text else base)
         plan = self._plan()
-        self._check_memory(model, base)
+        return_freed_memory()
+        self._check_memory(model, base, adapted)
         filled = float((self.rows.inputs[:, 1] >= 0).float().mean())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.console.print(
             f"{trained / 1e6:,.2f} million parameters, {len(self.rows):,} packed rows of "
             f"{self.settings['context']:,} tokens ({filled:.0%} full), {plan.steps:,} steps"
         )
-        self._begin(before)
+        begin(self.out, self.settings, before=asdict(before))
         display = TrainingDisplay(self.console, self.out, plan.steps)
 
         quantized = self.settings["method"] == "qlora"  # each token would unpack every matrix
+
+        def report(line: Mapping[str, float]) -> None:
+            display.report(line)
+            return_freed_memory()
 
         def sample() -> None:
             if prompts and not quantized:
@@ -235,7 +245,7 @@ class _Tuning:
                     validation=self.held_out,
                     world=World(device=base.device),
                     loss=supervised_loss_sum,
-                    report=display.report,
+                    report=report,
                     sample=sample,
                 )
         except Interrupted:
@@ -258,9 +268,16 @@ class _Tuning:
             )
         ]
         results = [_compared(before, after)] if after.losses else []
-        self._write_card(results, samples)
+        rows = {"training": len(self.split.training.sequences),
+                "validation": len(self.split.validation.sequences)}  # fmt: skip
+        notes = {"Answers before and after": _side_by_side(samples)} if samples else {}
+        finish(self.out, self.settings, self.source, rows, results, notes)
         show_result(self.console, results, samples)
-        option = "--model" if adapted is None else f"--model {self.settings['model']} --adapter"
+        self._say_how_to_use()
+
+    def _say_how_to_use(self) -> None:
+        whole = self.settings["method"] == "full"
+        option = "--model" if whole else f"--model {self.settings['model']} --adapter"
         self.console.print(f"talk to it: groundup chat {option} {self.out}", markup=False,
                            soft_wrap=True)  # fmt: skip
 
@@ -325,50 +342,68 @@ class _Tuning:
             checkpoint_every=max(1, min(50, steps // EVALUATIONS)),
         )
 
-    def _check_memory(self, model: "nn.Module", base: "Llama | GPT2") -> None:
-        """Say what the training takes; refuse what cannot be had, with what would fit."""
+    def _check_memory(
+        self, model: "nn.Module", base: "Llama | GPT2", adapted: "AdaptedModel | None"
+    ) -> None:
+        """Say what the tuning takes; refuse what cannot be had, with what would fit."""
+        import torch
+
         from groundup.training.gradient_accumulation import IGNORED
+        from groundup.tuning.chunked_cross_entropy import CHUNK
         from groundup.tuning.memory_estimate import (
             MemoryEstimate,
             available_memory,
+            check_memory,
             estimate_memory,
             probe_memory,
+            score_bytes,
         )
-        from groundup.tuning.supervised import supervised_loss_sum
+        from groundup.tuning.supervised import read_at_once, supervised_loss_sum
 
-        probe = probe_memory(model, supervised_loss_sum, self.autocast)
-        longest = int(self.rows.inputs[:, 1].max()) + 1
-        counted = int((self.rows.targets != IGNORED).sum(dim=1).max())
+        def loss(tokens: int) -> "torch.Tensor":
+            inputs = torch.stack((torch.zeros(tokens, dtype=torch.int64), torch.arange(tokens)))
+            targets = torch.full((1, tokens), IGNORED)
+            targets[0, -1] = 0
+            return supervised_loss_sum(
+                model, inputs[None].to(base.device), targets.to(base.device), self.autocast
+            )
+
+        context = self.settings["context"]
+        probe = probe_memory(model, loss, context)
+        sets = [rows for rows in (self.rows, self.held_out) if rows is not None]
+        counted = max(int((rows.targets != IGNORED).sum(dim=1).max()) for rows in sets)
+        read, longest = read_at_once(cast("PackedModel", model), self.rows.inputs[:, 1])
+        virtual = adapted.virtual_tokens if adapted is not None else 0
+        texts = math.ceil(read / longest)
+        # Of a frozen output layer that is at hand, scores are made in chunks.
+        chunk = CHUNK if adapted is not None and model is base else None
+        merged = 0
+        if adapted is not None and self.settings["method"] == "qlora":  # to answer
+            merged = sum(
+                layer.base.in_features * layer.base.out_features * layer.dtype.itemsize
+                for layer in adapted.layers.values()
+            )
 
         def estimate(context: int) -> MemoryEstimate:
             return estimate_memory(
                 model,
                 probe,
-                context=context,
-                longest=longest,
-                counted=min(counted, context),
-                vocabulary=base.config.vocabulary,
+                tokens=min(read, texts * context) + texts * virtual,
+                longest=min(longest, context) + virtual,
+                scores=score_bytes(min(counted, context), base.config.vocabulary, chunk=chunk),
+                besides=merged,
             )
 
-        wanted, available = estimate(self.settings["context"]), available_memory(base.device)
-        needed = f"{wanted.more / 1e9:.1f} GB beside the {wanted.weights / 1e9:.1f} of the weights"
-        if available is None or wanted.more <= available:
-            self.console.print(f"memory: about {needed}")
-            return
-        shorter = [self.settings["context"] >> i for i in range(1, 8)]
-        advice = [
-            f"--context {context} ({estimate(context).more / 1e9:.1f} GB)"
-            for context in shorter
-            if context >= 64 and estimate(context).more <= available
-        ][:1]
-        without_weights = wanted.activations + wanted.scores
-        if self.settings["method"] == "full" and without_weights <= available:
-            advice.append(f"--method lora ({without_weights / 1e9:.1f} GB)")
-        raise GroundupError(
-            f"training takes about {needed}, and {available / 1e9:.1f} GB are free: "
-            + (f"{' or '.join(advice)} would fit" if advice else "close other programs, or take a "
-               "smaller model")
-        )  # fmt: skip
+        wanted = estimate(context)
+        others = [
+            (f"--context {shorter}", estimate(shorter))
+            for shorter in (context >> 1, context >> 2, context >> 3, context >> 4)
+            if shorter >= 64
+        ]
+        if adapted is None:
+            others.append(("--method lora", replace(wanted, gradients=0, optimizer=0)))
+        line = check_memory(wanted, available_memory(base.device), others)
+        self.console.print(line)
 
     def _prompts(self) -> list[tuple[str, str, list[int]]]:
         """Held-out questions, the answers in the data, and the tokens to answer."""
@@ -397,19 +432,6 @@ class _Tuning:
             return _Measured(**json.loads(path.read_text("utf-8")))
         with self.console.status("asking the model as it is"):
             return self._measured(model, prompts)
-
-    def _begin(self, before: _Measured) -> None:
-        """Make the folder, and note what is tuned there and how the model was before.
-
-        Raises:
-            GroundupError: it cannot be written.
-        """
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            for name, content in ((BEFORE, asdict(before)), (SETTINGS, self.settings)):
-                write_text(self.out / name, json.dumps(content, indent=2, ensure_ascii=False))
-        except OSError as error:
-            raise GroundupError(f"cannot write to {self.out}: {error.strerror}") from None
 
     def _measured(self, model: "nn.Module", prompts: list[tuple[str, str, list[int]]]) -> _Measured:
         """The loss of each sequence that is held out, and answers."""
@@ -454,29 +476,6 @@ class _Tuning:
             from groundup.tuning.adapter_folder import save_adapter
 
             save_adapter(self.out, adapted, base=self.settings["model"])
-
-    def _write_card(self, results: "list[Comparison]", samples: "list[Sample]") -> None:
-        """What was made of what, and what came of it, as the folder's README.md."""
-        from groundup import __version__
-        from groundup.evaluation.model_card import CardData, ModelCard, write_model_card
-        from groundup.evaluation.subject import fingerprint
-
-        settings, split = self.settings, self.split
-        name, sha256 = settings["data"], settings["data_sha256"]
-        parts = (("training", split.training), ("validation", split.validation))
-        card = ModelCard(
-            name=self.out.name,
-            base=settings["model"],
-            base_sha256=fingerprint(self.source),
-            method=settings["method"],
-            configuration=settings,
-            seed=settings["seed"],
-            data=[CardData(name, sha256, len(part.sequences), role) for role, part in parts],
-            results=results,
-            groundup=__version__,
-            notes={"Answers before and after": _side_by_side(samples)} if samples else {},
-        )
-        write_text(self.out / "README.md", write_model_card(card))
 
 
 def train_with_fused_attention(model: "nn.Module") -> None:
@@ -523,23 +522,3 @@ def _side_by_side(samples: "list[Sample]") -> str:
         f"{quoted(s.after)}\n\nIn the data:\n\n{quoted(s.expected)}"
         for s in samples
     )
-
-
-def refuse_another(folder: Path, settings: dict[str, Any]) -> None:
-    """See that a folder holds no tuning, or this one.
-
-    Raises:
-        GroundupError: it holds another, or what it holds cannot be read.
-    """
-    path = folder / SETTINGS
-    if not path.exists():
-        return
-    try:
-        was = json.loads(path.read_text("utf-8"))
-        other = [name for name in settings if settings[name] != was.get(name)]
-    except (OSError, ValueError, AttributeError) as error:
-        raise GroundupError(f"{path} cannot be read: {error}; name another --out") from None
-    if other:
-        changes = ", ".join(f"{n} {was.get(n)} (now {settings[n]})" for n in other)
-        raise GroundupError(f"{folder} holds another tuning: {changes}; go on with that one, or "
-                            "name another --out")  # fmt: skip

@@ -1,25 +1,26 @@
 """What ``groundup tune`` does by preferences and rewards: DPO, IPO, GRPO and reward models."""
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import typer
 
-from groundup.atomic_write import write_text
+from groundup.cli.tune_folder import begin
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from rich.console import Console
-    from torch import nn
+    from torch import Tensor, nn
 
+    from groundup.evaluation.summary import Comparison
     from groundup.models.gpt2 import GPT2
     from groundup.models.llama import Llama
     from groundup.tokenizers.tokenizer import Tokenizer
@@ -120,21 +121,95 @@ class _Tuning:
                 named = ", ".join(map(str, rows[:5])) + ", …" * (len(rows) > 5)
                 self.console.print(f"{why}: {len(rows):,} (row {named})", style="yellow")
 
-    def begin(self) -> None:
-        """Make the folder, and note what is tuned there.
+    def is_done(self) -> bool:
+        """Whether the folder holds this tuning's result, which is said.
 
         Raises:
-            GroundupError: it holds another tuning, or cannot be written.
+            GroundupError: it holds another tuning.
         """
-        from groundup.cli.tune import SETTINGS, refuse_another
+        from groundup.cli.tune_folder import is_done, refuse_another
 
         refuse_another(self.out, self.settings)
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(self.settings, indent=2, ensure_ascii=False)
-            write_text(self.out / SETTINGS, text)
-        except OSError as error:
-            raise GroundupError(f"cannot write to {self.out}: {error.strerror}") from None
+        done = is_done(self.out)
+        if done:
+            self.console.print(f"{self.out} is tuned already", markup=False)
+            self.say_how_to_use()
+        return done
+
+    def say_how_to_use(self) -> None:
+        """The last line."""
+        if self.settings["method"] == "reward":
+            self.console.print(f"the reward model is in {self.out}", markup=False)
+        else:
+            option = f"--model {self.settings['model']} --adapter {self.out}"
+            self.console.print(f"talk to it: groundup chat {option}", markup=False, soft_wrap=True)
+
+    def check_memory(
+        self,
+        model: "nn.Module",
+        loss: "Callable[[int], Tensor]",
+        *,
+        longest: int,
+        answer: int,
+        together: int,
+        besides: int = 0,
+    ) -> None:
+        """Say what the tuning takes; refuse what cannot be had, with what would fit.
+
+        Args:
+            model: as it will be trained.
+            loss: of ``together`` conversations of so many tokens, of which one counts in each.
+            longest: tokens of the longest conversation.
+            answer: tokens of the longest answer that are scored over the vocabulary.
+            together: conversations of a micro-batch.
+            besides: as `estimate_memory` takes it.
+
+        Raises:
+            GroundupError: there is too little memory.
+        """
+        from groundup.training.glibc_malloc import return_freed_memory
+        from groundup.tuning.memory_estimate import (
+            MemoryEstimate,
+            available_memory,
+            check_memory,
+            estimate_memory,
+            probe_memory,
+            score_bytes,
+        )
+
+        return_freed_memory()
+        probe = probe_memory(model, loss, self.settings["context"])
+        vocabulary = self.tokenizer.size
+
+        def estimate(context: int) -> MemoryEstimate:
+            return estimate_memory(
+                model,
+                probe,
+                tokens=min(longest, context),
+                longest=min(longest, context),
+                scores=score_bytes(together * min(answer, context), vocabulary),
+                besides=besides,
+            )
+
+        wanted = estimate(self.settings["context"])
+        shorter = longest // 2
+        others = [(f"--context {shorter}", estimate(shorter))]
+        batch = min(self.settings["batch"], MICRO_BATCH)
+        if batch > 1 and self.settings["method"] != "grpo":
+            alone = replace(
+                wanted, activations=wanted.activations // batch, scores=wanted.scores // batch
+            )
+            others.append(("--batch 1", alone))
+        available = available_memory(next(model.parameters()).device)
+        self.console.print(check_memory(wanted, available, others))
+
+    def finish(self, learned: int, held_out: int, results: "list[Comparison]") -> None:
+        """Write the card, and remove what a resumed training would need."""
+        from groundup.cli.tune_folder import finish
+
+        rows = {"training": learned, "validation": held_out}
+        finish(self.out, self.settings, self.source, rows, results, {})
+        self.say_how_to_use()
 
     def load(self, *, wide: bool) -> "Llama | GPT2":
         """The base; ``wide`` in float32, as what is trained or merged has to be."""
@@ -202,17 +277,23 @@ class _Tuning:
             raise typer.Exit(130) from None
 
     def gained(
-        self, what: str, before: "NDArray[np.float64]", after: "NDArray[np.float64]"
-    ) -> None:
-        """Say what was held out, before and after."""
+        self, what: str, metric: str, before: "NDArray[np.float64]", after: "NDArray[np.float64]"
+    ) -> "Comparison":
+        """Say how what was held out was before and after."""
         from groundup.evaluation.bootstrap import bootstrap_interval
+        from groundup.evaluation.summary import Comparison, Estimate
+
+        def estimate(values: "NDArray[np.float64]") -> Estimate:
+            mean = float(values.mean())
+            return Estimate(what, metric, len(values), mean, *bootstrap_interval(values))
 
         low, high = bootstrap_interval(after - before)
+        gain = float((after - before).mean())
         self.console.print(
-            f"{what}: {before.mean():.3f} before, {after.mean():.3f} after; gain "
-            f"{(after - before).mean():+.3f} (95 % interval {low:+.3f} to {high:+.3f}, "
-            f"n = {len(after):,})"
+            f"{what}, {metric}: {before.mean():.3f} before, {after.mean():.3f} after; gain "
+            f"{gain:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, n = {len(after):,})"
         )
+        return Comparison(estimate(before), estimate(after), gain, low, high, None)
 
 
 class _Preferences(_Tuning):
@@ -242,6 +323,8 @@ class _Preferences(_Tuning):
 
     def run(self) -> None:
         """Load, train, save, measure on the pairs that are held out."""
+        import torch
+
         from groundup.tuning.preference_rows import (
             PreferenceRows,
             dpo_loss_sum,
@@ -256,7 +339,8 @@ class _Preferences(_Tuning):
         rows = [PreferenceRows(self.learned, seed)]
         if self.held_out:
             rows.append(PreferenceRows(self.held_out, seed, first=len(self.learned)))
-        self.begin()
+        if self.is_done():
+            return
         with self.console.status("loading the model"):
             base = self.load(wide=method == "reward")
         model: nn.Module
@@ -266,9 +350,14 @@ class _Preferences(_Tuning):
 
             model = scored = RewardModel(base)
             loss = reward_loss_sum
+            self._check_memory(model, loss)
             margins = reward_margins(scored, bfloat16=self.autocast)
         else:
             model = adapted = self.adapt(base)
+            kind: Literal["sigmoid", "ipo"] = "ipo" if method == "ipo" else "sigmoid"
+            beta, smoothing = self.settings["beta"], self.settings["label_smoothing"]
+            options = {"kind": kind, "beta": beta, "label_smoothing": smoothing}
+            self._check_memory(model, dpo_loss_sum(torch.zeros(MICRO_BATCH, 2), **options))
             # An adapter adds nothing before it has learned, so that this is the reference.
             model.eval()
             with self.console.status("reading the pairs") as status:
@@ -276,14 +365,9 @@ class _Preferences(_Tuning):
                     model, rows, micro_batch=MICRO_BATCH,
                     progress=lambda d, n: status.update(f"the reference reads pair {d:,} of {n:,}"),
                 )  # fmt: skip
-            beta = self.settings["beta"]
-            loss = dpo_loss_sum(
-                reference,
-                kind="ipo" if method == "ipo" else "sigmoid",
-                beta=beta,
-                label_smoothing=self.settings["label_smoothing"],
-            )
+            loss = dpo_loss_sum(reference, **options)
             margins = dpo_margins(model, reference, beta=beta)
+        begin(self.out, self.settings)
         self._train(model, rows, loss)
         if method == "reward":
             from groundup.tuning.model_folder import save_tokenizer
@@ -295,26 +379,50 @@ class _Preferences(_Tuning):
             from groundup.tuning.adapter_folder import save_adapter
 
             save_adapter(self.out, adapted, base=self.settings["model"])
+        results = []
         if len(rows) > 1:
             model.eval()
             with self.console.status("comparing the pairs that were held out"):
                 after = share_of_wins(margins, rows[1], micro_batch=MICRO_BATCH)
             # Before, every pair is a draw.
-            self.gained("held-out pairs in the right order", 0 * after + 0.5, after)
-        if method == "reward":
-            self.console.print(f"the reward model is in {self.out}", markup=False)
-        else:
-            option = f"--model {self.settings['model']} --adapter {self.out}"
-            self.console.print(f"talk to it: groundup chat {option}", markup=False, soft_wrap=True)
+            results = [self.gained("held-out pairs", "right order", 0 * after + 0.5, after)]
+        self.finish(len(self.learned), len(self.held_out), results)
+
+    def _check_memory(self, model: "nn.Module", loss: "LossSum") -> None:
+        import torch
+
+        pairs = min(self.settings["batch"], MICRO_BATCH)
+        answers = [answer for pair in self.learned for answer in (pair.chosen, pair.rejected)]
+        scored = 0 if self.settings["method"] == "reward" else max(len(a) for _, a in answers)
+
+        def of_length(tokens: int) -> "Tensor":
+            inputs = torch.zeros(pairs, 2, 2, tokens, dtype=torch.int64)
+            inputs[:, :, 1, -1] = 1
+            device = next(model.parameters()).device
+            return loss(model, inputs.to(device), torch.arange(pairs), self.autocast)
+
+        self.check_memory(
+            model,
+            of_length,
+            longest=max(len(prompt) + len(answer) for prompt, answer in answers),
+            answer=scored,
+            together=2 * pairs,
+        )
 
     def _train(self, model: "nn.Module", rows: "list[Any]", loss: "LossSum") -> None:
         from groundup.cli.training_display import TrainingDisplay
+        from groundup.training.glibc_malloc import return_freed_memory
         from groundup.training.trainer import train
         from groundup.training.world import World
 
         batch = self.settings["batch"]
         plan = self.plan(len(rows[0]), batch, min(batch, MICRO_BATCH))
         display = TrainingDisplay(self.console, self.out, plan.steps)
+
+        def report(line: Mapping[str, float]) -> None:
+            display.report(line)
+            return_freed_memory()
+
         with self.interruptible(), display.shown():
             train(
                 model,
@@ -324,7 +432,7 @@ class _Preferences(_Tuning):
                 validation=rows[1] if len(rows) > 1 else None,
                 world=World(device=next(model.parameters()).device),
                 loss=loss,
-                report=display.report,
+                report=report,
             )
 
 
@@ -381,13 +489,15 @@ class _Grpo(_Tuning):
         from groundup.tuning.rollouts import Rollouts, rewards_of
 
         settings = self.settings
-        self.begin()
+        if self.is_done():
+            return
         with self.console.status("loading the model"):
             base = self.load(wide=True)
         if not isinstance(base, Llama):
             raise GroundupError("grpo writes its answers by the engine, which reads models of "
                                 f"Llama's family, and this is a {type(base).__name__}")  # fmt: skip
         adapted = self.adapt(base)
+        self._check_memory(adapted, base)
 
         @contextmanager
         def policy() -> Iterator[Llama]:
@@ -416,7 +526,8 @@ class _Grpo(_Tuning):
             with self.console.status("asking the model as it is"), policy() as model:
                 before = measured(model)  # an adapter adds nothing before it has learned
         batch = settings["batch"] * group
-        plan = self.plan(len(rollouts), batch, MICRO_BATCH if batch % MICRO_BATCH == 0 else group)
+        plan = self.plan(len(rollouts), batch, _micro_batch(settings["batch"], group))
+        begin(self.out, settings)
         with self.interruptible(), self._progress(plan.steps) as report:
             train(
                 adapted, rollouts, plan, self.out, world=World(device=base.device),
@@ -424,27 +535,57 @@ class _Grpo(_Tuning):
             )  # fmt: skip
         adapted.eval()
         save_adapter(self.out, adapted, base=settings["model"])
+        results = []
         if before is not None:
             with self.console.status("asking the tuned model"), policy() as model:
                 after = measured(model)
-            self.gained("reward of held-out tasks", before, after)
+            results = [self.gained("held-out tasks", "reward", before, after)]
         try:
             save_plot(read_log(self.out), self.out / "rewards.svg", f"{self.out.name}: GRPO",
                       measured="reward")  # fmt: skip
         except GroundupError as error:  # a curve is not worth losing the rest for
             self.console.print(str(error), markup=False)
-        option = f"--model {settings['model']} --adapter {self.out}"
-        self.console.print(f"talk to it: groundup chat {option}", markup=False, soft_wrap=True)
+        self.finish(len(self.learned), len(self.held_out), results)
+
+    def _check_memory(self, adapted: "AdaptedModel", base: "Llama") -> None:
+        import torch
+
+        from groundup.tuning.answer_log_probs import AnswerBatch, answer_log_probs
+
+        settings, config = self.settings, base.config
+        written = settings["answer_tokens"]
+        longest = max(len(task.prompt) for task in self.learned) + written
+        together = _micro_batch(settings["batch"], settings["group"])
+        answers = max(settings["batch"] * settings["group"], len(self.held_out))
+        # While the engine writes there are the merged matrices, and again as it packs them, keys
+        # and values, and scores.
+        numbers = sum(p.numel() for p in base.parameters())
+        per_token = 2 * config.layers * config.kv_heads * config.head_dim
+        writing = 4 * (2 * numbers + answers * (longest * per_token + 2 * config.vocabulary))
+
+        def of_length(tokens: int) -> "Tensor":
+            ids = torch.zeros(together, tokens, dtype=torch.int64, device=base.device)
+            mask = torch.zeros(together, tokens - 1, dtype=torch.bool, device=base.device)
+            mask[:, -1] = True
+            with torch.autocast(base.device.type, torch.bfloat16, enabled=self.autocast):
+                return answer_log_probs(adapted, AnswerBatch(ids, mask)).sum()
+
+        self.check_memory(
+            adapted, of_length, longest=longest, answer=written, together=together, besides=writing
+        )
 
     @contextmanager
     def _progress(self, steps: int) -> Iterator[Callable[[Mapping[str, float]], None]]:
         """A bar with the mean reward; where there is no terminal, some lines."""
         from rich.progress import Progress
 
+        from groundup.training.glibc_malloc import return_freed_memory
+
         with Progress(console=self.console, disable=not self.console.is_terminal) as bar:
             task = bar.add_task("reward", total=steps)
 
             def report(line: Mapping[str, float]) -> None:
+                return_freed_memory()
                 step = int(line["step"])
                 text = f"reward {line['reward']:.3f}"
                 if "divergence" in line:
@@ -454,6 +595,11 @@ class _Grpo(_Tuning):
                     self.console.print(f"step {step:,} of {steps:,}: {text}")
 
             yield report
+
+
+def _micro_batch(batch: int, group: int) -> int:
+    """How many answers are read at a time."""
+    return MICRO_BATCH if batch * group % MICRO_BATCH == 0 else group
 
 
 def _reward(answer: str, expected: Any, form: "re.Pattern[str] | None") -> float:

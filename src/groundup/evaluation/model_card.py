@@ -8,6 +8,8 @@ from groundup.evaluation.summary import LOGARITHMIC, Comparison, Estimate
 
 __all__ = ["CardData", "ModelCard", "comparison_table", "estimate_table", "write_model_card"]
 
+PLAIN = frozenset({"bits_per_byte", "reward"})  # metrics that are no shares
+
 
 @dataclass(frozen=True)
 class CardData:
@@ -109,7 +111,7 @@ def comparison_table(results: Sequence[Comparison], first: str, second: str) -> 
 
 def shown(metric: str, value: float) -> str:
     """A value with its unit: shares in percent."""
-    if metric in LOGARITHMIC or metric == "bits_per_byte":
+    if metric in LOGARITHMIC | PLAIN:
         return f"{value:.3f}"
     return f"{100 * value:.1f} %"
 
@@ -120,7 +122,7 @@ def difference(result: Comparison) -> tuple[str, str, str]:
         return "other tokens", "", ""
 
     def signed(value: float) -> str:
-        if result.first.metric == "bits_per_byte":
+        if result.first.metric in PLAIN:
             return f"{value:+.3f}"
         # Of shares it is in points of a percent, of perplexity in percent of the first.
         return f"{100 * value:+.1f}" + (" %" if result.first.metric in LOGARITHMIC else "")

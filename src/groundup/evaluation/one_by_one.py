@@ -30,6 +30,11 @@ class OneByOne:
         room_for_answer(len(request.prompt), context)
         self._requests[key] = request
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request has not ended."""
+        return bool(self._requests)
+
     def cancel(self, key: int) -> None:
         """Forget a request; nothing happens where it has ended."""
         self._requests.pop(key, None)

@@ -1,6 +1,7 @@
 """Supervised fine-tuning: rows of packed conversations, and the loss of the assistant's tokens."""
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import cast
 
 import numpy as np
@@ -16,9 +17,14 @@ from groundup.training.packing import pack
 from groundup.training.rows import in_shuffled_order
 from groundup.tuning.chunked_cross_entropy import chunked_cross_entropy_sum
 from groundup.tuning.loss_mask import MaskedSequence
-from groundup.tuning.sequence_packing import PackedModel, hidden_of_packed, positions_of
+from groundup.tuning.sequence_packing import (
+    PackedModel,
+    hidden_of_packed,
+    lengths_of,
+    positions_of,
+)
 
-__all__ = ["SupervisedRows", "supervised_loss_sum"]
+__all__ = ["SupervisedRows", "read_at_once", "supervised_loss_sum"]
 
 
 class SupervisedRows:
@@ -89,3 +95,17 @@ def supervised_loss_sum(
             return chunked_cross_entropy_sum(hidden, output.weight.to(dtype), wanted)
         logits = reader.logits(hidden[None])[0]
     return F.cross_entropy(logits.float(), wanted, reduction="sum")
+
+
+def read_at_once(model: PackedModel, positions: Tensor) -> tuple[int, int]:
+    """The most tokens that `supervised_loss_sum` reads of one row, and those of the longest text.
+
+    ``positions`` (N, T) of N rows. A model that takes no positions reads a row's texts as a batch.
+    """
+    together = "positions" in signature(model.hidden).parameters
+    read = longest = 0
+    for row in positions:
+        lengths = lengths_of(row[row >= 0])
+        longest = max(longest, *lengths)
+        read = max(read, sum(lengths) if together else len(lengths) * max(lengths))
+    return read, longest
