@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,28 @@ def test_ctrl_c_leaves_nothing(
 
     monkeypatch.setattr(room, "quantize_model", interrupted)
     with pytest.raises(SystemExit) as raised:
-        main(["quantize", tiny_model, "-o", str(tmp_path / "m"), "--tokens", "0"])
+        main(
+            ["quantize", tiny_model, "-o", str(tmp_path / "m"), "--tokens", "0", "--method", "int4"]
+        )
     assert raised.value.code == 130
     assert "Interrupted. Nothing was written." in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    read, done = room.read, []
+
+    def stopped(*given: Any) -> Any:
+        done.append(given)
+        if len(done) == 2:  # the first block is quantised, and read once more
+            raise KeyboardInterrupt
+        return read(*given)
+
+    monkeypatch.setattr(room, "read", stopped)
+    command = ["quantize", tiny_model, "-o", str(tmp_path / "m"), "--tokens", "0",
+               "--calibration-tokens", "2048"]  # fmt: skip
+    with pytest.raises(SystemExit):
+        main(command)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Nothing was written. The same command goes on with the blocks in" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["m.unfinished"]
+    quantize(*command[1:])
+    assert "1 of 1 blocks are there from a stopped run." in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]

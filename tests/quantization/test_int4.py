@@ -9,7 +9,8 @@ from groundup.models.dequantize import Q4_1, dequantize_q4_1
 from groundup.quantization.awq import awq_scale
 from groundup.quantization.calibration import calibrated
 from groundup.quantization.gptq import gptq
-from groundup.quantization.grouped_int4 import GroupedInt4
+from groundup.quantization.grouped_int4 import GroupedInt4, grid
+from groundup.quantization.grouped_int8 import GroupedInt8
 from groundup.quantization.int4_grids import symmetric_grid, zero_point_grid
 
 
@@ -137,3 +138,14 @@ def test_the_zero_point_grid_has_zero_as_a_level() -> None:
     error = (quantised.dequantize() - weight).abs().view(6, 3, 32)
     assert (error[1:] <= quantised.scale[1:, :, None] * 1.0001).all()  # zero moves by half a level
     assert GroupedInt4.of(torch.zeros(1, 32), 32, zero_point_grid).dequantize().eq(0).all()
+
+
+def test_scales_beyond_float16_are_refused() -> None:
+    weight = torch.zeros(1, 32)
+    weight[0, 3] = -2e6
+    for levels in (grid, symmetric_grid, zero_point_grid):
+        with pytest.raises(ValueError, match="does not fit in float16"):
+            GroupedInt4.of(weight, 32, levels)
+    with pytest.raises(ValueError, match="does not fit in float16"):
+        GroupedInt8.of(weight * 100, 32)
+    assert GroupedInt8.of(weight * 100).dequantize()[0, 3] == -2e8  # a row's scale is a float32

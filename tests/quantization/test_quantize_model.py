@@ -1,5 +1,6 @@
 """Quantising block by block: what is calibrated on what, and that GPTQ is worth it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from groundup.models.llama import Block, Llama, LlamaConfig
 from groundup.models.rotary import rotary_table
 from groundup.quantization import quantize_model as room
 from groundup.quantization.calibration import Calibration, calibrated
+from groundup.quantization.finished_blocks import FinishedBlocks, fingerprint
 from groundup.quantization.grouped_int4 import GroupedInt4
+from groundup.quantization.grouped_int8 import GroupedInt8
 from groundup.quantization.int4_grids import symmetric_grid
 from groundup.quantization.quantize_model import Quantization, Quantized, int8_inputs
 from groundup.quantization.shared_inputs import linear, move_scale, shared_inputs
@@ -143,3 +146,61 @@ def test_8_bit_inputs_are_put_back() -> None:
         pass
     with pytest.raises(ValueError, match="needs windows"):
         room.quantize_model(model, Quantization("awq", 32))
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq", "smoothquant"])
+def test_a_run_that_was_stopped_goes_on_behind_the_blocks_that_it_finished(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how, ids = Quantization(method, None if method == "smoothquant" else 32), ids_of(4)
+    whole = model_of()
+    expected = room.quantize_model(whole, how, ids)
+
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    key = fingerprint(model_of(), ids, method)
+    with pytest.raises(KeyboardInterrupt):
+        room.quantize_model(model_of(), how, ids, stop, FinishedBlocks(tmp_path / "kept", key))
+    resumed, finished = model_of(), FinishedBlocks(tmp_path / "kept", key)
+    assert len(finished) == 1
+    blocks = []
+    quantize_block = room.quantize_block
+
+    def counted(model: Llama, number: int, *given: Any) -> dict[str, Quantized]:
+        blocks.append(number)
+        return quantize_block(model, number, *given)
+
+    monkeypatch.setattr(room, "quantize_block", counted)
+    got = room.quantize_model(resumed, how, ids, finished=finished)
+    assert blocks == [1]
+    assert got.keys() == expected.keys()
+    for name, weight in expected.items():
+        assert type(got[name]) is type(weight)
+        assert torch.equal(got[name].dequantize(), weight.dequantize()), name
+    for name, parameter in whole.named_parameters():  # norms, which have taken over scales
+        assert torch.equal(resumed.get_parameter(name), parameter), name
+    (tmp_path / "kept" / "block-0001.safetensors").write_bytes(b"half a fi")
+    assert finished.read(1, resumed.layers[1]) is None
+    finished.discard()
+    assert not list(tmp_path.iterdir())
+
+
+def test_blocks_of_another_run_are_thrown_away(tmp_path: Path) -> None:
+    ids = ids_of(1)
+    changed = model_of()
+    changed.layers[1].get_parameter("mlp.up_proj.weight")[3, 4] += 1e-3
+    keys = {
+        fingerprint(model_of(), ids, "gptq"),
+        fingerprint(model_of(), ids, "awq"),
+        fingerprint(model_of(), ids.flip(1), "gptq"),
+        fingerprint(changed, ids, "gptq"),
+    }
+    assert len(keys) == 4
+    block = model_of().layers[0]
+    weights = {"mlp.up_proj": GroupedInt8.of(torch.ones(2, 4))}
+    for key in sorted(keys):
+        finished = FinishedBlocks(tmp_path, key)
+        assert len(finished) == 0
+        finished.write(0, block, weights)
+        assert len(FinishedBlocks(tmp_path, key)) == 1

@@ -74,7 +74,14 @@ def quantize(
     except KeyboardInterrupt:
         what = f"{out} is as it was, or whole" if out.exists() else "Nothing was written"
         console.print(f"Interrupted. {what}.")
+        if unfinished(out).exists():
+            console.print(f"The same command goes on with the blocks in {unfinished(out)}.")
         raise typer.Exit(130) from None
+
+
+def unfinished(out: Path) -> Path:
+    """Where the blocks of a run are kept until it ends."""
+    return out.with_name(f"{out.name}.unfinished")
 
 
 def form(method: str, out: Path, symmetric: bool, group: int) -> "Quantization":
@@ -117,6 +124,7 @@ def _quantize(
     from groundup.models.llama_to_hugging_face import hugging_face_config
     from groundup.models.load import load_model
     from groundup.models.locate import locate
+    from groundup.quantization.finished_blocks import FinishedBlocks, fingerprint
     from groundup.quantization.quantize_model import quantize_model
     from groundup.quantization.to_gguf import quantized_to_gguf
     from groundup.quantization.to_hugging_face import quantized_to_hugging_face
@@ -128,6 +136,8 @@ def _quantize(
     refuse_quantised(source, file, out, how)
     loaded = load_model(name, torch.float32)
     model, tokenizer = loaded.model.cpu().float(), loaded.tokenizer
+    if model.config.experts:
+        raise GroundupError(f"{name} has experts, which are not quantised: choose one without")
     context = min(WINDOW, model.config.context)
     windows = calibration_windows(tokenizer, *calibration, context) if how.calibrated else None
     held_out = read_text(measured[0], odd=True)
@@ -154,13 +164,21 @@ def _quantize(
             before = measure(model, ids, context, told("Perplexity before"))
         advance = told(f"{how.method}, block by block")
         blocks = len(model.layers)
-        weights = quantize_model(model, how, windows, lambda done: advance(done, blocks))
+        finished = None
+        if windows is not None:
+            key = fingerprint(model, windows, f"{how.method} {how.group} {how.grid.__name__}")
+            finished = FinishedBlocks(unfinished(out), key)
+            if len(finished):
+                console.print(f"{len(finished)} of {blocks} blocks are there from a stopped run.")
+        weights = quantize_model(model, how, windows, lambda done: advance(done, blocks), finished)
         told("Writing")
         if out.suffix == ".gguf":
             quantized_to_gguf(out, model, weights, metadata)
         else:
             save_tokenizer(source, out)  # before what makes the folder a model's
             quantized_to_hugging_face(out, model, weights, how, token_ids(tokenizer))
+        if finished is not None:
+            finished.discard()
         again = load_model(str(out), torch.float32).model.cpu().float()  # as others will read it
         after = (
             measure(again, ids, context, told("Perplexity after"), how, weights) if ids else None

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from groundup.quantization.in_float16 import in_float16
+
 __all__ = ["Grid", "GroupedInt4", "grid", "grouped", "round_to_grid"]
 
 GROUP = 32  # weights that share a scale; GGML's, so that such a matrix can be kept as Q4_1
@@ -25,10 +27,13 @@ def grid(groups: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         scale, minimum: (...) float32, rounded to float16 as they are stored. The scale is positive.
+
+    Raises:
+        ValueError: one of them is beyond float16's range, which ends at 65,504.
     """
-    minimum = groups.amin(-1).half().float()
+    minimum = in_float16(groups.amin(-1))
     spread = groups.amax(-1) - minimum
-    scale = (spread / LEVELS).clamp_min(1e-7).half().float()  # float16 has none below 6e-8
+    scale = in_float16((spread / LEVELS).clamp_min(1e-7))  # float16 has none below 6e-8
     return scale, minimum
 
 
@@ -47,7 +52,8 @@ class GroupedInt4:
         ``grid`` chooses the levels; others than the default are in ``int4_grids``.
 
         Raises:
-            ValueError: K is not a multiple of the group, or the weight holds NaN or infinity.
+            ValueError: K is not a multiple of the group, the weight holds NaN or infinity, or
+                as `grid`.
         """
         groups = grouped(weight, group)
         scale, minimum = grid(groups)

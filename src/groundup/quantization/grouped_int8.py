@@ -7,6 +7,7 @@ from torch import Tensor
 
 from groundup.quantization.absmax import absmax_quantize
 from groundup.quantization.grouped_int4 import grouped
+from groundup.quantization.in_float16 import in_float16
 
 __all__ = ["GroupedInt8"]
 
@@ -25,11 +26,12 @@ class GroupedInt8:
         Groups smaller than a row have scales that float16 holds, as GGML's Q8_0 stores them.
 
         Raises:
-            ValueError: K is not a multiple of the group, or the weight holds NaN or infinity.
+            ValueError: K is not a multiple of the group, the weight holds NaN or infinity, or a
+                group's scale is beyond float16.
         """
         q, scale = absmax_quantize(grouped(weight, group or weight.shape[1]))
         scale = scale[..., 0]
-        return cls(q.reshape(weight.shape), scale if group is None else scale.half().float())
+        return cls(q.reshape(weight.shape), scale if group is None else in_float16(scale))
 
     def dequantize(self) -> Tensor:
         """The matrix, float32."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from groundup.quantization.grouped_int4 import LEVELS
+from groundup.quantization.in_float16 import in_float16
 
 __all__ = ["symmetric_grid", "zero_point_grid"]
 
@@ -28,7 +29,7 @@ def symmetric_grid(groups: Tensor) -> tuple[Tensor, Tensor]:
     """
     at = groups.abs().argmax(-1, keepdim=True)
     scale = groups.gather(-1, at)[..., 0] / -MIDDLE
-    scale = torch.where(scale.abs() < SMALLEST, SMALLEST, scale).half().float()
+    scale = in_float16(torch.where(scale.abs() < SMALLEST, SMALLEST, scale))
     return scale, -MIDDLE * scale
 
 
@@ -48,6 +49,6 @@ def zero_point_grid(groups: Tensor) -> tuple[Tensor, Tensor]:
     integer-arithmetic-only inference", section 2.1.
     """
     low, high = groups.amin(-1).clamp_max(0), groups.amax(-1).clamp_min(0)
-    scale = ((high - low) / LEVELS).clamp_min(SMALLEST).half().float()
+    scale = in_float16(((high - low) / LEVELS).clamp_min(SMALLEST))
     zero = (-low / scale).round().clamp(0, LEVELS)
     return scale, -zero * scale

@@ -13,6 +13,7 @@ from groundup.models.llama import Block, Llama
 from groundup.models.rotary import rotary_table
 from groundup.quantization.awq import awq_scale
 from groundup.quantization.calibration import Calibration, calibrated
+from groundup.quantization.finished_blocks import FinishedBlocks
 from groundup.quantization.gptq import gptq
 from groundup.quantization.grouped_int4 import GROUP, Grid, GroupedInt4, grid
 from groundup.quantization.grouped_int8 import GroupedInt8
@@ -80,6 +81,7 @@ def quantize_model(
     how: Quantization,
     windows: Tensor | None = None,
     advance: Callable[[int], None] = lambda done: None,
+    finished: FinishedBlocks | None = None,
 ) -> dict[str, Quantized]:
     """Quantise each linear layer of the model's blocks; embeddings and output layer stay.
 
@@ -91,6 +93,8 @@ def quantize_model(
         how: the method.
         windows: (N, T) ids of calibration text, for methods that are calibrated.
         advance: is told how many blocks are done.
+        finished: keeps each block once it is quantised, and has those of a run that was stopped.
+            For methods that are calibrated: the others take seconds.
 
     Returns:
         The quantised weights, by the layers' names.
@@ -107,29 +111,46 @@ def quantize_model(
     found: dict[str, Quantized] = {}
     for number, block in enumerate(model.layers):
         assert isinstance(block, Block)
-        seen: dict[str, Calibration] = {}
-        shared = shared_inputs(block)
-        if how.calibrated:
-            firsts = [each.readers[0] for each in shared]
-            with calibrated((name, linear(block, name)) for name in firsts) as seen:
-                read(model, block, states)
-        if how.method in ("awq", "smoothquant"):
-            for each in shared:
-                if each.source is not None:
-                    move_scale(block, each, scale_of(block, each, how, seen[each.readers[0]]))
-        for each in shared:
-            for name in each.readers:
-                weight = linear(block, name).weight
-                whole = f"layers.{number}.{name}"
-                try:
-                    found[whole] = rounded(weight, how, seen.get(each.readers[0]))
-                except ValueError as error:
-                    raise GroundupError(f"cannot quantise {whole}: {error}") from error
-                weight.copy_(found[whole].dequantize())
+        made: Mapping[str, Quantized] | None = None
+        if finished is not None:
+            made = finished.read(number, block)
+        if made is None:
+            made = quantize_block(model, number, how, states)
+            if finished is not None:
+                finished.write(number, block, made)
+        for name, weight in made.items():
+            linear(block, name).weight.copy_(weight.dequantize())
+            found[f"layers.{number}.{name}"] = weight
         if how.calibrated:
             states = read(model, block, states)
         advance(number + 1)
     return found
+
+
+def quantize_block(
+    model: Llama, number: int, how: Quantization, states: list[Tensor]
+) -> dict[str, Quantized]:
+    """A block's quantised layers by name, calibrated on its inputs; norms take over scales."""
+    block = model.layers[number]
+    assert isinstance(block, Block)
+    shared = shared_inputs(block)
+    seen: dict[str, Calibration] = {}
+    if how.calibrated:
+        firsts = [each.readers[0] for each in shared]
+        with calibrated((name, linear(block, name)) for name in firsts) as seen:
+            read(model, block, states)
+    if how.method in ("awq", "smoothquant"):
+        for each in shared:
+            if each.source is not None:
+                move_scale(block, each, scale_of(block, each, how, seen[each.readers[0]]))
+    made: dict[str, Quantized] = {}
+    for each in shared:
+        for name in each.readers:
+            try:
+                made[name] = rounded(linear(block, name).weight, how, seen.get(each.readers[0]))
+            except ValueError as error:
+                raise GroundupError(f"cannot quantise layers.{number}.{name}: {error}") from error
+    return made
 
 
 def read(model: Llama, block: Block, states: list[Tensor]) -> list[Tensor]:

@@ -128,7 +128,7 @@ def check_levels_stay(part: ModuleType) -> None:
 
 
 def check_bad_input(part: ModuleType) -> None:
-    """A row that is not whole groups, NaN and infinity raise ValueError"""
+    """A row that is not whole groups, NaN, infinity, and beyond float16 raise ValueError"""
     weight = torch.ones(2, 48)
     for group in (32, 0, -16):
         call = partial(part.GroupedInt4.of, weight, group)
@@ -137,6 +137,9 @@ def check_bad_input(part: ModuleType) -> None:
         broken = torch.ones(2, 32)
         broken[1, 3] = bad
         assert_raises(ValueError, partial(part.GroupedInt4.of, broken), f"it holds {bad}")
+        assert_raises(ValueError, partial(part.grouped, broken, 32), f"grouped: it holds {bad}")
+    large = torch.full((1, 32), -7e4)
+    assert_raises(ValueError, partial(part.GroupedInt4.of, large), "a minimum is -70,000", "65,504")
 
 
 def workload(part: ModuleType, size: int) -> Callable[[], object]:

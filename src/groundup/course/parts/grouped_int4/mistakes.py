@@ -8,11 +8,14 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "cut off instead of rounded": (".round().clamp", ".floor().clamp"),
     "the minimum is not taken off": ("((x - minimum) / scale)", "(x / scale)"),
-    "the minimum is not rounded": ("groups.amin(-1).half().float()", "groups.amin(-1)"),
-    "the scale is not rounded": (".clamp_min(1e-7).half().float()", ".clamp_min(1e-7)"),
+    "the minimum is not rounded": ("in_float16(groups.amin(-1))", "groups.amin(-1)"),
+    "the scale is not rounded": (
+        "in_float16((spread / LEVELS).clamp_min(1e-7))",
+        "(spread / LEVELS).clamp_min(1e-7)",
+    ),
     "equal numbers divide by zero": (".clamp_min(1e-7)", ""),
     "the spread from zero": ("groups.amax(-1) - minimum", "groups.amax(-1)"),
-    "symmetric about zero": ("minimum = groups.amin(-1)", "minimum = -groups.abs().amax(-1)"),
+    "symmetric about zero": ("groups.amin(-1)", "-groups.abs().amax(-1)"),
     "one grid for a row": (
         "scale, minimum = grid(groups)",
         "scale, minimum = (v.expand(groups.shape[:2]) for v in grid(groups.flatten(1)[:, None]))",
@@ -26,6 +29,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "groups of 64 where nothing is said": ("GROUP = 32", "GROUP = 64"),
     "a rest that fits no group": ("if group <= 0 or K % group:", "if group <= 0:"),
     "a group of zero": ("if group <= 0 or K", "if K"),
+    "what float16 cannot hold is cut off": (
+        "in_float16(groups.amin(-1))",
+        "in_float16(groups.amin(-1).clamp_min(-65504))",
+    ),
     "NaN is let through": ("if not weight.isfinite().all():", "if False:"),
     "always its own grid": ("minimum = grid(groups)", 'minimum = globals()["grid"](groups)'),
 }
