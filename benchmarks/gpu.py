@@ -26,10 +26,11 @@ from groundup.engine.plain_llama import PlainLlama
 from groundup.engine.request import Request
 from groundup.engine.scheduler import Chunk
 from groundup.engine.sequence import Sequence
-from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix
+from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix, Nf4Matrix
 from groundup.engine.triton_paged_attention import paged_attention, splits_to_fill
 from groundup.models.llama import Llama
 from groundup.models.load import load_model
+from groundup.quantization.nf4 import Nf4
 
 DTYPE = torch.bfloat16
 BLOCK_SIZE = 16
@@ -126,16 +127,18 @@ def attention_of_a_chunk(T: int) -> None:
 def products(speed: float, M: int = 14336, K: int = 4096) -> None:
     weight = normal(M, K)
     int8, int4 = Int8Matrix.of(weight), Int4Matrix.of(weight)
+    nf4 = Nf4Matrix.of(Nf4.of(weight.cpu()), "cuda")
     sizes = [weight.nbytes, int8.q.nbytes, int4.q.nbytes + 2 * int4.scale.nbytes]
+    sizes.append(nf4.packed.nbytes + nf4.scale.nbytes)
     rooflines = ", ".join(f"{size / speed:.1f}" for size in sizes)
-    print(f"\n| x (N, {K}) by ({M}, {K}) | bfloat16, torch | 8 bits | 4 bits |")
-    print("|---|---|---|---|")
+    print(f"\n| x (N, {K}) by ({M}, {K}) | bfloat16, torch | 8 bits | 4 bits | NF4 |")
+    print("|---|---|---|---|---|")
     identity = torch.eye(K, device="cuda", dtype=DTYPE)
     plain: Callable[[Tensor], Tensor] = partial(F.linear, weight=weight)
     for N in (1, 16, 64, 512):
         x = normal(N, K)
         times = [microseconds(partial(plain, x))]
-        for matrix in (int8, int4):
+        for matrix in (int8, int4, nf4):
             compare(matrix(x), F.linear(x, matrix(identity).T))
             times.append(microseconds(partial(matrix, x)))
         print(f"| N = {N} | {' | '.join(f'{t:.1f} µs' for t in times)} |", flush=True)

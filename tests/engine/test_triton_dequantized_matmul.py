@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix
+from groundup.engine.triton_dequantized_matmul import Int4Matrix, Int8Matrix, Nf4Matrix
 from groundup.models.dequantize import Q4_1, dequantize_q4_1
+from groundup.quantization.nf4 import Nf4
 
 # The interpreter has no products of bfloat16.
 DTYPES = [torch.float32, torch.float16, torch.bfloat16][: 2 + torch.cuda.is_available()]
@@ -42,6 +43,25 @@ def test_values(
     assert error < 2 * step * expected.abs().max()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("N", "M", "K"), [(1, 33, 64), (70, 65, 192)])
+def test_nf4_values(device: torch.device, dtype: torch.dtype, N: int, M: int, K: int) -> None:
+    torch.manual_seed(0)
+    spread = 10 ** torch.linspace(-1, 1, M * K // 64).repeat_interleave(64).view(M, K)
+    for double in (True, False):
+        weight = Nf4.of(torch.randn(M, K) * spread, double=double)  # each block has its own scale
+        x = torch.randn(N, K, device=device, dtype=dtype)
+        got = Nf4Matrix.of(weight, device)(x)
+        assert got.dtype == dtype
+        expected = x.cpu().double() @ weight.dequantize().double().T
+        step = max(torch.finfo(dtype).eps, 1e-6)
+        error = (got.cpu().double() - expected).abs().max(0).values
+        assert (
+            error
+            < 4 * step * (x.cpu().double().abs() @ weight.dequantize().double().abs().T).amax(0)
+        ).all()
+
+
 def test_int8_is_the_nearest(device: torch.device) -> None:
     """Each row is right to half a step, whose size is its own; zeros stay zeros."""
     weight = torch.randn(5, 64, device=device) * torch.tensor([1e-3, 1, 100, 0, 1])[:, None].to(
@@ -71,3 +91,7 @@ def test_what_does_not_fit(device: torch.device) -> None:
     for kind in (Int4Matrix, Int8Matrix):
         with pytest.raises(ValueError, match=r"\(N, 64\), got \(2, 32\)"):
             kind.of(torch.zeros(4, 64, device=device))(torch.zeros(2, 32, device=device))
+    with pytest.raises(ValueError, match=r"blocks of 64, got torch.Size\(\[4, 96\]\)"):
+        Nf4Matrix.of(Nf4.of(torch.ones(4, 96)))
+    with pytest.raises(ValueError, match=r"\(N, 64\), got \(2, 32\)"):
+        Nf4Matrix.of(Nf4.of(torch.ones(4, 64)), device)(torch.zeros(2, 32, device=device))
