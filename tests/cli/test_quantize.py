@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from groundup.cli import main
+from groundup.cli.quantize import packaged_text
 from groundup.models.gguf import GGMLType, read_gguf
 from groundup.models.llama_from_gguf import llama_from_gguf
 from groundup.models.llama_to_hugging_face import llama_to_hugging_face
@@ -156,3 +157,12 @@ def test_ctrl_c_leaves_nothing(
     quantize(*command[1:])
     assert "1 of 1 blocks are there from a stopped run." in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_the_lessons_that_are_measured_are_not_those_of_the_calibration() -> None:
+    read, measured = (
+        {part for part in packaged_text(odd=odd).split("\n\n") if len(part) > 200}
+        for odd in (False, True)
+    )
+    assert min(len(read), len(measured)) > 50
+    assert read.isdisjoint(measured)

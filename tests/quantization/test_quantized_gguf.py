@@ -71,6 +71,8 @@ def test_what_is_written_is_read(kind: GGMLType, traits: dict[str, Any], tmp_pat
     path = tmp_path / "m.gguf"
     quantized_to_gguf(path, model, weights, llama_metadata(model.config, "m") | tokenizer())
     file = read_gguf(path)
+    of_llama_cpp = gguf.LlamaFileType[f"MOSTLY_{kind.name}"]
+    assert file.metadata["general.file_type"] == of_llama_cpp.value
     again = llama_from_gguf(file)
     assert again.config == model.config
     state = again.state_dict()
