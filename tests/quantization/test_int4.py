@@ -149,3 +149,10 @@ def test_scales_beyond_float16_are_refused() -> None:
     with pytest.raises(ValueError, match="does not fit in float16"):
         GroupedInt8.of(weight * 100, 32)
     assert GroupedInt8.of(weight * 100).dequantize()[0, 3] == -2e8  # a row's scale is a float32
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_zero_points_levels_reach_from_zero_to_weights_of_one_sign(sign: int) -> None:
+    weight = sign * torch.linspace(1, 2, 32)[None]
+    error = (GroupedInt4.of(weight, 32, zero_point_grid).dequantize() - weight).abs().max()
+    assert error < 0.51 * 2 / 15  # half a step of levels from 0 to 2
