@@ -90,6 +90,9 @@ def test_a_plain_answer_ends_before_a_stop(subject: Subject, tmp_path: Path) -> 
     for record, before in zip(records, whole, strict=True):
         assert record.answer == before.answer.partition(stop)[0]
     assert len(records[1].answer) <= 3
+    chats = evaluate(subject, writing(3), tmp_path / "chats")[0]
+    stop = chats[1].answer[3:5]  # a chat ends by its own token alone
+    assert evaluate(subject, writing(3, stops=(stop,)), tmp_path / "not cut")[0] == chats
     assert cut("a\ndef b\nclass c", ("\nclass", "\ndef")) == "a"
     assert not subject.engine.busy
 
@@ -329,6 +332,15 @@ def test_perplexities_are_compared_as_quotients_and_only_over_the_same_tokens() 
     assert found.difference == pytest.approx(math.exp(5 / 40) - 1)
     (other,) = compare(Fixed(), before, records("perplexity", [1.5, 2.0], [9.0, 30.0]))
     assert (other.difference, other.p) == (None, None)
+
+
+def test_the_interval_of_a_difference_weighs_items() -> None:
+    """The item that gains has nearly all tokens: where it is drawn, the mean is its gain."""
+    tokens = [10_000.0, *[1.0] * 9]
+    before, after = (records("perplexity", [v, *[1.0] * 9], tokens) for v in (2.0, 1.0))
+    (found,) = compare(Fixed(), before, after)
+    assert found.low == pytest.approx(math.exp(-1) - 1, abs=1e-3)
+    assert found.high == pytest.approx(0)
 
 
 def test_samples_of_an_item_count_as_one_item() -> None:

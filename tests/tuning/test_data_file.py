@@ -135,5 +135,6 @@ def test_what_is_held_out_follows_from_seed_and_text() -> None:
     twice = hold_out([*examples, *(Example(100 + e.row, text=e.text) for e in examples)], 0.2, 5)
     assert not {e.text for e in twice[0]} & {e.text for e in twice[1]}
     assert hold_out(examples, 0, seed=3) == (examples, [])
+    assert len(hold_out(examples, 0.001, seed=3)[1]) == 1
     with pytest.raises(GroundupError, match="cannot be both"):
         hold_out(examples[:1], 0.1, seed=0)

@@ -9,8 +9,10 @@ from groundup.errors import GroundupError
 from groundup.models.fused_attention import fused_attention
 from groundup.models.gpt2 import GPT2, GPT2Config
 from groundup.models.llama import Llama, LlamaConfig
+from groundup.training.adamw import AdamW
 from groundup.training.gradient_accumulation import IGNORED
 from groundup.tuning.loss_mask import MaskedSequence
+from groundup.tuning.memory_estimate import estimate_memory, probe_memory
 from groundup.tuning.sequence_packing import hidden_of_packed, lengths_of, positions_of
 from groundup.tuning.supervised import SupervisedRows, supervised_loss_sum
 
@@ -116,3 +118,24 @@ def test_rows_that_cannot_be() -> None:
         SupervisedRows([], 8, seed=0)
     with pytest.raises(ValueError, match="sequence 0 has no token that counts"):
         SupervisedRows([MaskedSequence([1, 2], [True, False])], 8, seed=0)
+
+
+def test_a_probe_counts_what_is_held_at_once() -> None:
+    """Of each token 8 features, made, multiplied and squared; of each pair of tokens a product."""
+    model = torch.nn.Linear(8, 8, bias=False)
+
+    def loss(tokens: int) -> torch.Tensor:
+        y: torch.Tensor = model(torch.ones(tokens, 8))  # 32 bytes a token, and as many before it
+        return (y @ y.T).square().sum()  # four of a pair at once, on the way back
+
+    probe = probe_memory(model, loss, 300)
+    assert probe.pair == pytest.approx(4 * 4)
+    assert probe.each == pytest.approx(2 * 32)
+    assert model.weight.grad is None
+    wanted = estimate_memory(model, probe, tokens=1000, longest=1000, scores=7)
+    moments = sum(
+        t.nbytes for t in AdamW(list(model.parameters()), learning_rate=0.1).state().values()
+    )
+    assert (wanted.gradients, wanted.optimizer) == (8 * 8 * 4, moments + 8 * 8 * 4)
+    assert wanted.activations > 1000 * 1000 * probe.pair
+    assert wanted.peak > wanted.resident > 1_000_000

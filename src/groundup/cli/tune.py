@@ -214,7 +214,6 @@ class _Tuning:
         before_a_text = adapted is not None and not adapted.layers
         model = cast("nn.Module", adapted if before_a_text else base)
         plan = self._plan()
-        return_freed_memory()
         self._check_memory(model, base, adapted)
         filled = float((self.rows.inputs[:, 1] >= 0).float().mean())
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -167,7 +167,6 @@ class _Tuning:
         Raises:
             GroundupError: there is too little memory.
         """
-        from groundup.training.glibc_malloc import return_freed_memory
         from groundup.tuning.memory_estimate import (
             MemoryEstimate,
             available_memory,
@@ -177,7 +176,6 @@ class _Tuning:
             score_bytes,
         )
 
-        return_freed_memory()
         probe = probe_memory(model, loss, self.settings["context"])
         vocabulary = self.tokenizer.size
 

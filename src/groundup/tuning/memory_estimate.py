@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from groundup.errors import GroundupError
+from groundup.training.glibc_malloc import return_freed_memory
 
 __all__ = [
     "MemoryEstimate",
@@ -28,8 +29,8 @@ __all__ = [
 
 PROBE = 128  # tokens, twice and three times as many: a parabola is laid through what they hold
 # What is held and freed in pieces leaves gaps in the heap: with glibc, a step of which freed memory
-# is given back takes 1.2 to 1.4 times its tensors.
-GAPS = 1.4
+# is given back takes 1.2 to 1.6 times its tensors. Whole matrices have pages of their own.
+GAPS = 1.7
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def probe_memory(model: nn.Module, loss: Callable[[int], Tensor], context: int) 
         model.train(training)
         for hook in hooks:
             hook.remove()
+    return_freed_memory()
     pair, each, constant = np.polyfit(lengths, found, 2).clip(0)
     return Probe(float(constant), float(each), float(pair))
 
@@ -165,7 +167,9 @@ def estimate_memory(
         resident=resident_memory(next(model.parameters()).device),
         gradients=trained,
         optimizer=3 * trained,  # two moments, and what a step divides by
-        activations=round(gaps * probe.activations(tokens, longest)),
+        activations=round(
+            probe.constant + gaps * (probe.activations(tokens, longest) - probe.constant)
+        ),
         scores=scores,
         besides=besides,
     )
