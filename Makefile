@@ -38,9 +38,11 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed-app: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[app]'
+	@echo "Installing what groundup needs into $(VENV) (once; some minutes)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[app]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@echo "Installing what groundup and its tests need into $(VENV) (once; some minutes)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@ $(VENV)/installed-app

@@ -77,7 +77,7 @@ async def test_one_that_dies_is_started_again(
 
 async def test_a_model_that_is_not_there(servers: ModelServers) -> None:
     for _ in range(2):  # each time it is asked for, it is tried anew
-        with pytest.raises(GroundupError, match="cannot be served: groundup: there is no"):
+        with pytest.raises(GroundupError, match="cannot be served: there is no"):
             await servers.endpoint("/nowhere.gguf")
         assert servers.state("/nowhere.gguf") == "failed"
     assert servers.logs("/nowhere.gguf")

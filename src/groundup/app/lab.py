@@ -333,6 +333,7 @@ class Lab:
                 with state:
                     tag("span", "spinner")
                     words = tag("span", "", "Checking")
+                verdict = tag("div", "stack")  # above the checks: these may be many
                 rows = tag("ul", "checks")
             workspace, loop, shown = self.workspace, asyncio.get_running_loop(), ""
 
@@ -344,7 +345,7 @@ class Lab:
             async for result in from_thread(lambda: check(workspace, self.part, starting)):
                 if isinstance(result, Verdict):
                     state.delete()
-                    with self.said:
+                    with verdict:
                         self.draw_verdict(result)
                 else:
                     words.set_text("Checking")
@@ -495,7 +496,7 @@ def draw_speed(speed: Speed) -> None:
     with tag("table", "table card"):
         tag("caption", "visually-hidden", "Speed of your part beside the reference")
         with tag("thead"), tag("tr"):
-            for name in ("Size", "Yours", "Reference", "Ratio"):
+            for name in ("Size", "Yours", "Reference", "Yours / reference"):
                 tag("th", "number", name, scope="col")
         with tag("tbody"):
             for size, mine, other in zip(speed.sizes, speed.yours, speed.reference, strict=True):

@@ -44,7 +44,7 @@ def draw_lab_list(
                         with tag("span", "grow"):
                             tag("strong", "", planned.id)
                             tag("span", "muted", parts[planned.id])
-                        if planned.id in states:
+                        if planned.id in states and states[planned.id].state != "not started":
                             with tag("span", "row labs-chips"):
                                 draw_chips(states[planned.id])
             if coming:

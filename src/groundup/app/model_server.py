@@ -154,7 +154,8 @@ class ModelServer:
             if name is None:
                 await process.wait()
                 await reading
-                self._become("failed", self.logs[-1] if self.logs else "it ended at once")
+                said = self.logs[-1] if self.logs else "it ended at once"
+                self._become("failed", said.removeprefix("groundup: "))
                 return
             self._endpoint = Endpoint(
                 f"{base_url}/v1", name, key, tuple(self._swapped), SAMPLING, local=True

@@ -59,11 +59,11 @@ class ModelTable:
                     "input", "", id="model-name", maxlength=500, autocomplete="off",
                     placeholder="owner/name of the Hugging Face hub, or the path of a GGUF file",
                 )  # fmt: skip
-                with tag("span", "help"):
-                    tag("span", "", "Models that answer elsewhere are added in ")
-                    tag("a", "", "Settings", href="/settings")
-                    tag("span", "", ".")
             tag("button", "button primary", "Add", type="submit")
+            with tag("p", "muted small-text model-elsewhere"):
+                tag("span", "", "Models that answer elsewhere are added in ")
+                tag("a", "", "Settings", href="/settings")
+                tag("span", "", ".")
         form.on(
             "submit", self.on_add,
             js_handler="(event) => { event.preventDefault(); "
@@ -167,7 +167,8 @@ class ModelTable:
                     tag("span", "chip", "not here")
                 elif state != "stopped":
                     tag("span", f"chip {STATES[state]}", state)
-            tag("p", "muted small-text mono model-name", name)
+            if name != short_name(name):
+                tag("p", "muted small-text mono model-name", name)
             with tag("p", "muted small-text row"):
                 tag("span", "", model.about)
                 tag("span", "figure", size(model.size) if model.size else "")

@@ -310,7 +310,7 @@ PAGE = """\
 <form class="card stack" method="post" action="{action}">
 <header>
 <span class="mark">{mark}</span>
-<h1>Sign in</h1>
+<h1>Sign in to groundup</h1>
 <p class="muted">Your conversations, your own parts</p>
 </header>
 {error}

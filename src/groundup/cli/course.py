@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["course_commands"]
 
-PartName = Annotated[str, typer.Argument(metavar="PART", help="The part's name, as in `status`.")]
+PartName = Annotated[
+    str,
+    typer.Argument(
+        metavar="PART", help="The part's name: groundup roadmap 3 shows those of week 3."
+    ),
+]
 MaybePartName = Annotated[
     str | None,
     typer.Argument(metavar="[PART]", help="The part's name.", show_default="the one changed last"),
@@ -202,11 +207,17 @@ def status() -> None:
     workspace = _workspace()
     table = Table(box=None, pad_edge=False)
     states = progress(workspace)
-    table.add_column("part", min_width=max(map(len, states)))  # names have to be typed: whole
+    shown = {
+        each: state
+        for each, state in states.items()
+        if state.state != "not started" or state.hints or state.solution_seen
+    }
+    width = max(map(len, shown), default=0)
+    table.add_column("part", min_width=width)  # names have to be typed: whole
     table.add_column("state")
     table.add_column("checks", justify="right")
     table.add_column("hints", justify="right")
-    for state in states.values():
+    for state in shown.values():
         text: str = state.state
         style = {"passed": "green", "failing": "red"}.get(text, "")
         if state.swapped:
@@ -216,9 +227,11 @@ def status() -> None:
         checks, hints = str(state.checks or ""), str(state.hints or "")
         table.add_row(state.part.id, f"[{style}]{text}[/]" if style else text, checks, hints)
     console = Console(highlight=False)
-    console.print(table)
+    if shown:
+        console.print(table)
     passed = sum(state.ever_passed for state in states.values())
     console.print(f"\n{passed} of {len(states)} parts passed, in {workspace.root}", soft_wrap=True)
+    console.print(f"{len(states) - len(shown)} more, untouched: groundup roadmap shows them")
 
 
 def reset(part: PartName) -> None:
@@ -338,7 +351,7 @@ def _show_speed(console: "Console", part: "Part", file: Path) -> None:
     with console.status("measuring"):
         speed = compare_speed(part, file)
     yours, theirs = speed.yours, speed.reference
-    table = Table("size", "yours", "reference", "ratio", box=None, pad_edge=False)
+    table = Table("size", "yours", "reference", "yours/reference", box=None, pad_edge=False)
     for column in table.columns:
         column.justify = "right"
     for size, mine, other in zip(speed.sizes, yours, theirs, strict=True):

@@ -60,16 +60,14 @@ def test_an_answer_while_it_is_written_and_after(model_site: Site, page: Page) -
     row = page.locator(".attention-row")
     expect(row.locator("p")).to_contain_text("%")
     page.get_by_role("button", name="Layer 1, head 1:").focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
     expect(page.get_by_role("img", name="Attention map of layer 1, head 2")).to_be_visible()
     expect(page.get_by_role("button", name="Layer 1, head 2:")).to_be_focused()
     row.locator(".token").nth(2).click()
     expect(row.locator(".token").nth(2)).to_have_attribute("aria-pressed", "true")
     expect(row.locator(".token.later").first).to_be_visible()
     expect(row.locator("p")).to_contain_text("%")
-    box = page.locator(".map").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + 2, box["y"] + box["height"] - 2)
+    page.locator(".map").hover(position={"x": 2, "y": 2})
     expect(page.locator(".attention-hover")).to_contain_text("→")
 
 

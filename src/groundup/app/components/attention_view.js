@@ -7,34 +7,33 @@ export default {
   emits: ["head"],
   template: `
     <div class="attention" v-if="tokens.length">
-      <section class="card" aria-labelledby="attention-heads">
+      <section class="card attention-heads" aria-labelledby="attention-heads">
         <div class="row"><h2 id="attention-heads" class="grow">Heads</h2>
           <label class="row small-text">Share on
             <select class="input attention-select" v-model="statistic">
               <option v-for="(name, key) in statistics" :key="key" :value="key">{{ name }}</option></select></label></div>
-        <p class="muted small-text">A row is a layer, the first one on top; a cell is a head. The darker, the more it looks at {{ statistics[statistic] }}.</p>
+        <p class="muted small-text">A column is a layer, the first one on the left; a cell is a head. The stronger its colour, the more it looks at {{ statistics[statistic] }}.</p>
         <div class="scroll-x"><div class="heads" role="group" aria-label="Heads" @keydown="stepHead" ref="heads"
-             :style="{ gridTemplateColumns: 'repeat(' + heads + ', minmax(9px, 20px))' }">
-          <template v-for="(row, l) in share" :key="l">
-            <button v-for="(value, h) in row" :key="h" type="button" class="head" :class="{ chosen: l === layer && h === head }"
+             :style="{ gridTemplateColumns: 'repeat(' + share.length + ', minmax(9px, 26px))' }">
+          <template v-for="(number, h) in heads" :key="number">
+            <button v-for="(row, l) in share" :key="l" type="button" class="head" :class="{ chosen: l === layer && h === head }"
                     :tabindex="l === layer && h === head ? 0 : -1" :aria-pressed="l === layer && h === head"
-                    :aria-label="'Layer ' + (l + 1) + ', head ' + (h + 1) + ': ' + Math.round(100 * value) + ' % on ' + statistics[statistic]"
-                    :style="{ '--share': value }" @click="choose(l, h)"></button>
+                    :aria-label="named(l, h)" :title="named(l, h)" :style="{ '--share': row[h] }" @click="choose(l, h)"></button>
           </template></div></div>
       </section>
       <section class="card" aria-labelledby="attention-map">
         <h2 id="attention-map">Layer {{ layer + 1 }}, head {{ head + 1 }}</h2>
         <p class="muted small-text">A row is a token, a column what it looks at{{ earlier ? '; the first column is the ' + earlier.toLocaleString("en") + ' tokens before these' : '' }}.</p>
-        <canvas ref="map" class="map" role="img" :aria-label="'Attention map of layer ' + (layer + 1) + ', head ' + (head + 1) + '. What a token looks at is told below.'"
+        <canvas ref="map" class="map" role="img" :aria-label="'Attention map of layer ' + (layer + 1) + ', head ' + (head + 1) + '. What a token looks at is told beside it.'"
                 @pointermove="over" @pointerleave="hover = null" @click="pick"></canvas>
-        <p class="small-text mono attention-hover">{{ hover ?? "Point at the map, or choose a token below." }}</p>
+        <p class="small-text mono attention-hover">{{ hover ?? "Point at the map, or choose a token." }}</p>
       </section>
       <section class="card attention-row" aria-labelledby="attention-row">
         <h2 id="attention-row">What “{{ spell(tokens[at]) }}” looks at</h2>
         <p class="small-text">{{ looksAt }}</p>
         <div class="tokens-text" role="group" aria-label="Tokens" @keydown="step" ref="text">
           <template v-for="(token, i) in tokens" :key="i"><button type="button" class="token looked" :class="{ chosen: i === at, later: i > at }"
-            :tabindex="i === at ? 0 : -1" :aria-pressed="i === at" :style="{ '--share': weight(i) }" @click="at = i">{{ shown(token) }}</button><br v-if="token.endsWith('\\n')"></template>
+            :tabindex="i === at ? 0 : -1" :aria-pressed="i === at" :style="{ '--share': weight(i) }" @click="at = i">{{ shown(token) }}</button><br v-if="token.includes('\\n')"></template>
         </div>
       </section>
     </div>`,
@@ -97,13 +96,18 @@ export default {
       return (this.rows[this.at]?.[i + 1] ?? 0) / 1000;
     },
 
+    named(layer, head) {
+      const share = Math.round(100 * this.share[layer][head]);
+      return `Layer ${layer + 1}, head ${head + 1}: ${share} % on ${this.statistics[this.statistic]}`;
+    },
+
     choose(layer, head) {
       Object.assign(this, { layer, head });
       this.$emit("head", { layer, head });
     },
 
     stepHead(event) {
-      const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
+      const by = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
       if (!by) return;
       event.preventDefault();
       const limit = (value, size) => Math.min(Math.max(value, 0), size - 1);

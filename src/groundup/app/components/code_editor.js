@@ -3,6 +3,18 @@
 
 import * as CM from "nicegui-codemirror";
 
+// The colours of code elsewhere in the app. The bundle does not export Lezer's tags, so they are taken
+// from One Dark's rules, by their colours.
+const NAMES = {
+  "#c678dd": "keyword", "#98c379": "string", "#61afef": "name", "#d19a66": "number", "#e5c07b": "number",
+  "#7d8799": "comment",
+};
+const COLOURS = CM.HighlightStyle.define(
+  CM.oneDarkHighlightStyle.specs.map(({ color, ...rest }) =>
+    NAMES[color] ? { ...rest, color: `var(--code-${NAMES[color]})` } : rest,
+  ),
+);
+
 const PAUSE = 400; // ms without a key, then it is saved
 const PATIENCE = 6000; // ms without an answer, then it is sent again
 
@@ -26,7 +38,7 @@ export default {
     this.halted = false; // both changed: the learner has to choose
     this.waiting = [];
     const language = new CM.Compartment();
-    const colours = new CM.Compartment();
+    const shade = new CM.Compartment();
     this.editor = new CM.EditorView({
       doc: this.text,
       parent: this.$refs.box,
@@ -41,7 +53,8 @@ export default {
         CM.keymap.of([CM.indentWithTab]), // Escape, then Tab leaves the editor
         CM.indentUnit.of("    "),
         language.of([]),
-        colours.of(this.colours()),
+        CM.syntaxHighlighting(COLOURS),
+        shade.of(this.shade()),
         CM.EditorView.contentAttributes.of({
           "aria-label": this.name,
           spellcheck: "false",
@@ -57,7 +70,7 @@ export default {
       .load()
       .then((python) => this.editor.dispatch({ effects: language.reconfigure(python) }));
     this.themes = new MutationObserver(() =>
-      this.editor.dispatch({ effects: colours.reconfigure(this.colours()) }),
+      this.editor.dispatch({ effects: shade.reconfigure(this.shade()) }),
     );
     this.themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
     addEventListener("beforeunload", this.warn);
@@ -74,11 +87,8 @@ export default {
   },
 
   methods: {
-    colours() {
-      const dark = document.documentElement.dataset.theme === "dark";
-      return dark
-        ? [CM.EditorView.theme({}, { dark: true }), CM.syntaxHighlighting(CM.oneDarkHighlightStyle)]
-        : [];
+    shade() {
+      return CM.EditorView.theme({}, { dark: document.documentElement.dataset.theme === "dark" });
     },
 
     written() {

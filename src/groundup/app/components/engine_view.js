@@ -1,6 +1,6 @@
 // An engine at work: what its last steps read of whom, and where each sequence's keys lie.
 
-const STEPS = 80; // shown
+const STEPS = 80; // kept; shown are as many as fit
 const LANES = 10;
 const BLOCKS = 4096; // shown
 const COLUMN = 10;
@@ -9,10 +9,15 @@ const TIMES = 44;
 const LABEL = 46;
 const CELL = 10;
 const HUES = 6;
+const CARD = 34; // pixels: padding and border
+const KINDS = {
+  prompt: "reads its prompt", found: "found part of it in the prefix cache",
+  answer: "writes its answer", lost: "lost its place",
+};
 
 export default {
   template: `
-    <div class="engine" v-if="view">
+    <div class="engine"><template v-if="view">
       <dl class="facts">
         <div><dt>Running</dt><dd>{{ running }}</dd></div>
         <div><dt>Waiting</dt><dd>{{ view.sequences.length - running }}</dd></div>
@@ -24,14 +29,13 @@ export default {
       <section class="card" aria-labelledby="engine-steps">
         <h2 id="engine-steps">Steps</h2>
         <p class="muted small-text">A column is a step of the model, a lane a request.
-          <span class="key key-prompt"></span>reads its prompt <span class="key key-found"></span>found part of it in the prefix cache
-          <span class="key key-answer"></span>writes its answer <span class="key key-lost"></span>lost its place</p>
+          <span v-for="(name, kind) in KINDS" :key="kind" class="legend"><span :class="'key key-' + kind"></span>{{ name }}</span></p>
         <p v-if="!steps.length" class="muted">No step yet: nothing was asked of the model since it started.</p>
-        <div v-else class="scroll-x" tabindex="0" role="region" aria-label="Timeline of steps">
-          <svg :width="LABEL + STEPS * COLUMN" :height="lanes.length * LANE + TIMES + 22" role="img" :aria-label="inWords" class="timeline">
+        <div v-else>
+          <svg :width="LABEL + columns * COLUMN" :height="lanes.length * LANE + TIMES + 22" role="img" :aria-label="inWords" class="timeline">
             <g v-for="(lane, i) in lanes" :key="lane" :transform="'translate(0 ' + i * LANE + ')'">
               <text class="lane-name" :x="LABEL - 8" :y="LANE - 5">#{{ lane }}</text>
-              <line class="lane-line" :x1="LABEL" :x2="LABEL + STEPS * COLUMN" :y1="LANE / 2" :y2="LANE / 2"></line>
+              <line class="lane-line" :x1="LABEL" :x2="LABEL + columns * COLUMN" :y1="LANE / 2" :y2="LANE / 2"></line>
               <template v-for="mark in marks[lane] ?? []" :key="mark.x">
                 <rect :class="mark.kind" :x="LABEL + mark.x" :y="(LANE - mark.height) / 2" :width="COLUMN - 2" :height="mark.height" rx="2"><title>{{ mark.title }}</title></rect>
               </template>
@@ -50,7 +54,8 @@ export default {
       <section class="card" aria-labelledby="engine-blocks">
         <h2 id="engine-blocks">Blocks of the KV cache</h2>
         <p class="muted small-text">A cell is a block of {{ view.block_size }} tokens. Coloured: held by a request (framed: by several).
-          <span class="key key-cached"></span>free, and can be found again <span class="key key-free"></span>free</p>
+          <span class="legend"><span class="key key-cached"></span>free, and can be found again</span>
+          <span class="legend"><span class="key key-free"></span>free</span></p>
         <svg class="blocks" role="img" :aria-label="blocksInWords" :viewBox="'0 0 ' + perRow * CELL + ' ' + blockRows * CELL" ref="blocks">
           <path class="block-free" :d="path(free)"></path>
           <path class="block-cached" :d="path(view.cached)"></path>
@@ -67,14 +72,18 @@ export default {
         </table></div>
         <p v-else class="muted">No request is on its way. Blocks that were filled stay, until they are needed for others.</p>
       </section>
-    </div>`,
+    </template></div>`,
 
   data() {
-    return { view: null, steps: [], perRow: 64, STEPS, BLOCKS, COLUMN, LANE, TIMES, LABEL, CELL, HUES };
+    return { view: null, kept: [], columns: STEPS, perRow: 64, KINDS, BLOCKS, COLUMN, LANE, TIMES, LABEL, CELL, HUES };
   },
 
   mounted() {
-    this.onResize = () => (this.perRow = window.innerWidth < 720 ? 32 : 64);
+    this.onResize = () => {
+      this.perRow = window.innerWidth < 720 ? 32 : 64;
+      const room = Math.floor((this.$el.clientWidth - CARD - LABEL) / COLUMN);
+      if (room > 0) this.columns = Math.min(room, STEPS); // it is not while another tab is open
+    };
     window.addEventListener("resize", this.onResize);
     this.onResize();
   },
@@ -87,8 +96,11 @@ export default {
     running() {
       return this.view.sequences.filter((s) => s.running).length;
     },
+    steps() {
+      return this.kept.slice(-this.columns);
+    },
     last() {
-      return this.steps.at(-1);
+      return this.kept.at(-1);
     },
     holders() {
       const count = new Map();
@@ -160,14 +172,15 @@ export default {
     setView(view) {
       const newest = this.last?.number ?? 0;
       const first = view?.steps[0]?.number ?? 0;
-      if (!view || (view.steps.at(-1)?.number ?? 0) < newest) this.steps = []; // the engine began anew
+      if (!view || (view.steps.at(-1)?.number ?? 0) < newest) this.kept = []; // the engine began anew
       const known = this.last?.number ?? 0;
       if (view) {
         const fresh = view.steps.filter((step) => step.number > known);
-        const kept = first > known + 1 ? [] : this.steps; // steps were missed: no gap is hidden
-        this.steps = [...kept, ...fresh].slice(-STEPS);
+        const before = first > known + 1 ? [] : this.kept; // steps were missed: no gap is hidden
+        this.kept = [...before, ...fresh].slice(-STEPS);
       }
       this.view = view;
+      this.onResize();
     },
 
     // ---

@@ -8,7 +8,7 @@ export default {
         <label class="logs-filter"><span v-html="icons.search"></span><span class="visually-hidden">Filter</span>
           <input type="search" v-model="filter" placeholder="Filter" maxlength="200"></label>
         <label class="row small-text"><input type="checkbox" v-model="following"> Follow</label>
-        <span class="grow muted small-text" role="status">{{ filter ? shown.length + " of " + lines.length : lines.length }} {{ lines.length === 1 ? "line" : "lines" }}</span>
+        <span class="grow muted small-text figure" role="status">{{ filter ? shown.length + " of " + lines.length : lines.length }} {{ lines.length === 1 ? "line" : "lines" }}</span>
         <button type="button" class="button small" :disabled="!shown.length" @click="copy"><span v-html="icons.copy"></span>Copy</button>
       </div>
       <pre class="logs-text" ref="text" tabindex="0" aria-label="Log" @scroll="onScroll"><template v-for="(line, i) in shown" :key="i"><span :class="kind(line)">{{ line }}

@@ -11,7 +11,7 @@ export default {
       <figure v-for="chart in charts" :key="chart.key" class="card chart">
         <figcaption><span class="chart-title">{{ chart.title }}</span>
           <span v-for="(line, i) in chart.lines" :key="i" class="chart-now figure">
-            <span v-if="chart.lines.length > 1" :class="'key line-' + i"></span>{{ now(chart, i) }}<span class="muted"> {{ line }}</span></span></figcaption>
+            <span v-if="chart.lines.length > 1" :class="'key line-' + i"></span>{{ now(chart, i) }}<span v-if="line" class="muted"> {{ line }}</span></span></figcaption>
         <svg v-if="known(chart)" :viewBox="'0 0 ' + WIDTH + ' ' + HEIGHT" preserveAspectRatio="none" role="img" :aria-label="inWords(chart)"
              @pointermove="over($event)" @pointerleave="at = null">
           <line v-for="y in [0, 0.5, 1]" :key="y" class="chart-grid" x1="0" :x2="WIDTH" :y1="2 + y * (HEIGHT - 4)" :y2="2 + y * (HEIGHT - 4)"></line>

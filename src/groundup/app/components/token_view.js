@@ -1,7 +1,7 @@
 // A text's tokens, shaded by how likely the model found each, and what else might have come.
 
 const STEPS = [0.9, 0.5, 0.2, 0.05]; // shades begin below these
-const percent = (p) => (p >= 0.1 ? `${Math.round(100 * p)} %` : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %");
+const percent = (p) => (p >= 0.995 && p < 0.9995 ? `${(100 * p).toFixed(1)} %` : p >= 0.1 ? `${Math.round(100 * p)} %` : p >= 0.001 ? `${(100 * p).toFixed(1)} %` : "< 0.1 %");
 export const spelled = (text) => (text === "" ? "∅" : text.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replaceAll(" ", "␣"));
 
 export default {
@@ -9,7 +9,7 @@ export default {
     <div class="tokens" v-if="tokens.length">
       <div class="tokens-text" role="group" aria-label="Tokens" @keydown="step" ref="text">
         <template v-for="(token, i) in tokens" :key="i"><button type="button" class="token" :class="[shade(token), { chosen: i === at }]"
-          :tabindex="i === tabStop ? 0 : -1" :aria-pressed="i === at" :aria-label="label(token)" @click="choose(i)">{{ shown(token.text) }}</button><br v-if="token.text.endsWith('\\n')"></template>
+          :tabindex="i === tabStop ? 0 : -1" :aria-pressed="i === at" :aria-label="label(token)" @click="choose(i)">{{ shown(token.text) }}</button><br v-if="token.text.includes('\\n')"></template>
         <span v-if="live" class="tokens-caret" aria-hidden="true"></span>
       </div>
       <aside class="tokens-side card" aria-live="polite">

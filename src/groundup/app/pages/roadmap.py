@@ -95,7 +95,8 @@ class RoadmapPage:
             with tag("div", "figures"):
                 record = self.study.record
                 figure(f"{self.study.week.number} of 26", "week")
-                figure(str(record.streak), "days in a row", f"{record.longest} at most")
+                days = "day in a row" if record.streak == 1 else "days in a row"
+                figure(str(record.streak), days, f"longest: {record.longest}")
                 figure(f"{record.minutes / 60:.1f}", "hours", "logged, or seen in the record")
                 figure(
                     f"{own.parts} of {own.all_parts}", "parts of the stack are yours",
@@ -189,7 +190,7 @@ class RoadmapPage:
                     tag("span", "", "Calendar file (.ics)")
                 button.on("click", self.download)
             with tag("details") as details:
-                tag("summary", "", "Change it" if study.schedule else "Set it")
+                tag("summary", "", "Change it" if study.schedule else "When you study")
                 if study.schedule is None:
                     details.props["open"] = True
                 self.draw_form(study.schedule or Schedule(study.today))
