@@ -9,9 +9,9 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from groundup.engine.cpu_kernels import narrow, widen
 from groundup.engine.lora_adapter import LoraAdapter
 from groundup.engine.packed_matrix import Rows
+from groundup.models.compiled_floats import narrow, widen
 from groundup.models.linear import Linear
 from groundup.models.llama import Llama
 

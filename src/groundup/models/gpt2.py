@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from groundup.models.attention import attention
+from groundup.models.fused_gelu import fused_gelu
 from groundup.models.language_model import Attend, Cache
 from groundup.models.linear import Linear
 
@@ -97,7 +97,7 @@ class GPT2MLP(nn.Module):
 
         gelu(z) = z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 * z ** 3)))
         """
-        out: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        out: Tensor = self.c_proj(fused_gelu(self.c_fc(x)))
         return out
 
 

@@ -1,0 +1,78 @@
+"""The quickest GELU for training on a CPU: one loop forwards, one product backwards."""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import njit, prange
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from groundup.models.compiled_floats import exponential, narrow, widen
+
+__all__ = ["fused_gelu"]
+
+
+def fused_gelu(z: Tensor) -> Tensor:
+    """GELU in the approximation by tanh, as ``F.gelu(z, approximate="tanh")``.
+
+    For training on a CPU in float32 or bfloat16 the derivative is computed with the value, of the
+    same exponential, and kept in place of ``z``: 0.5 + 0.5 tanh(u) is the logistic function of 2 u.
+    Elsewhere it is torch's. A second derivative is torch's alone.
+
+    Args:
+        z: any shape.
+
+    Returns:
+        Shape and dtype of ``z``.
+    """
+    ours = z.device.type == "cpu" and z.dtype in (torch.float32, torch.bfloat16)
+    if (
+        not ours
+        or z.ndim < 2
+        or not z.numel()
+        or not torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+    ):
+        return F.gelu(z, approximate="tanh")
+    y: Tensor = _Gelu.apply(z)
+    return y
+
+
+class _Gelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        z = z.contiguous()
+        y, slope = torch.empty_like(z), torch.empty_like(z)
+        _value_and_slope(*(_rows(x) for x in (z, y, slope)))
+        ctx.save_for_backward(slope)
+        return y
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        (slope,) = ctx.saved_tensors
+        return dy * slope  # not in place: the graph may be gone through again
+
+
+def _rows(x: Tensor) -> NDArray[Any]:
+    x = x.detach().view(-1, x.shape[-1])
+    rows: NDArray[Any] = (x if x.dtype == torch.float32 else x.view(torch.uint16)).numpy()
+    return rows
+
+
+# Not vectorised, and ten times slower: without NumPy's rules for division, with less than all of
+# "fastmath", or from an index other than 0. A NaN stays one: it is a factor of both results.
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
+def _value_and_slope(z: Any, y: Any, slope: Any) -> None:
+    one, root = np.float32(1), np.float32(1.5957691216)  # 2 sqrt(2 / pi)
+    for row in prange(z.shape[0]):
+        for i in range(z.shape[1]):
+            x = widen(z[row, i])
+            square = x * x
+            gate = one / (one + exponential(-root * x * (one + np.float32(0.044715) * square)))
+            bent = root * x * (one + np.float32(0.134145) * square)
+            y[row, i] = narrow(x * gate, y)
+            slope[row, i] = narrow(gate + bent * gate * (one - gate), slope)
