@@ -68,7 +68,7 @@ class RandomRows:
         return chosen[:, :-1], chosen[:, 1:]
 
 
-clock = time.process_time  # of all threads: the wall's where several run
+now = time.process_time  # of all threads: the wall's where several run
 
 
 def matmul_peak(dtype: torch.dtype) -> float:
@@ -76,9 +76,9 @@ def matmul_peak(dtype: torch.dtype) -> float:
     a, b = (torch.randn(1024, 1024).to(dtype) for _ in range(2))
     best = float("inf")
     for _ in range(20):
-        began = time.clock()
+        began = now()
         a @ b
-        best = min(best, time.clock() - began)
+        best = min(best, now() - began)
     return 2 * 1024**3 / best
 
 
@@ -100,7 +100,7 @@ def ours(shape: tuple[int, ...], bfloat16: bool, compiled: bool) -> Callable[[],
         with tempfile.TemporaryDirectory() as folder:
             train(
                 model, data, plan, Path(folder),
-                report=lambda line: times.append(time.clock()),
+                report=lambda line: times.append(now()),
             )  # fmt: skip
         return rows * context / float(np.median(np.diff(times)[1:]))
 
@@ -132,7 +132,7 @@ def trainers(shape: tuple[int, ...], bfloat16: bool) -> Callable[[], float]:
         times: list[float]
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.times.append(time.clock())
+            self.times.append(now())
 
     def measure() -> float:
         clock = Clock()
@@ -152,11 +152,11 @@ def trainers(shape: tuple[int, ...], bfloat16: bool) -> Callable[[], float]:
 
 def speed(rounds: int, threads: int, compiled: bool) -> None:
     """Print a table of tokens a second."""
-    global clock
+    global now
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     if threads > 1:
-        clock = time.perf_counter
+        now = time.perf_counter
     print(f"torch {torch.__version__}, {threads} threads, medians of {rounds} rounds")
     print(
         "| shape | products | Trainer | ours | ratio | MFU |\n|---|---|---|---|---|---|", flush=True

@@ -6,7 +6,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "self.ln_1(self.attn(x, cache))",
     ),
     "no norm before the feed-forward layer": ("self.mlp(self.ln_2(x))", "self.mlp(x)"),
-    "the exact GELU": (', approximate="tanh"', ""),
+    "the exact GELU": ("fused_gelu(self.c_fc(x))", "nn.functional.gelu(self.c_fc(x))"),
     "no last norm": (
         "normalised: Tensor = self.ln_f(x if outputs is None else x[:, T - outputs :])",
         "normalised: Tensor = x if outputs is None else x[:, T - outputs :]",
