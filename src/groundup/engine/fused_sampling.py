@@ -11,12 +11,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from groundup.engine.cpu_kernels import (
-    exponential,
     highest_ordered,
     largest_magnitude,
     ordered,
 )
 from groundup.engine.sampling_params import SamplingParams
+from groundup.models.compiled_floats import exponential
 
 __all__ = ["sample"]
 
