@@ -110,6 +110,19 @@ async def test_an_answer_whose_end_was_not_kept(kept: Store, user: str) -> None:
     assert (row["state"], row["error"]) == ("failed", LOST)
 
 
+async def test_an_answer_that_ended_after_it_was_read(kept: Store, user: str) -> None:
+    window, ids = begun(kept, user, 2)
+    kept.messages.update(user, ids[1], state="streaming")
+    await window.read()
+    kept.messages.update(user, ids[1], state="complete", content="the end")
+    [row] = await window.rows([1])
+    assert (row["state"], row["text"], row["index"]) == ("complete", "the end", 1)
+    assert "the end" in row["blocks"][0]
+    kept.conversations.delete(user, window.conversation.id)
+    [row] = await window.rows([1])
+    assert (row["state"], row["error"]) == ("failed", LOST)
+
+
 async def test_an_answer_that_is_being_written(kept: Store, user: str) -> None:
     async with scripted_model() as model:
         model.pause.clear()

@@ -85,7 +85,7 @@ def test_full_tuning_leaves_a_model_that_opens(data: Path, tiny_model: str, tmp_
     told = "".join(Conversation(model, tokenizer).reply("hi", SamplingParams(), max_tokens=4))
     assert told
     assert not (out / "checkpoints").exists()
-    assert f"{out} is tuned already" in tune(*command).replace("\n", "")
+    assert f"{out}istunedalready" in "".join(tune(*command).split())  # however it is wrapped
     with pytest.raises(GroundupError, match=r"another tuning: epochs 1\.0 \(now 2\.0\)"):
         tune(*command[:-4], "--epochs", "2", *command[-2:])
 

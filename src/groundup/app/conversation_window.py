@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +92,9 @@ class ConversationWindow:
         path, ratings = self.path, self.ratings
         # In a thread, as Markdown may take a while.
         rows = await asyncio.to_thread(lambda: [_row(path, i, ratings) for i in there])
+        while over := [row for row in rows if row["state"] == "streaming" and not self._grows(row)]:
+            for row in over:
+                row.update(await asyncio.to_thread(self._ended, row, ratings))
         for row in rows:
             if progress := self._answers.progress(row["id"]):
                 row.update(
@@ -100,9 +104,17 @@ class ConversationWindow:
                     seconds=progress.seconds,
                     waiting=progress.waiting,
                 )
-            elif row["state"] == "streaming":
-                row.update(state="failed", error=LOST)
         return rows
+
+    def _grows(self, row: Row) -> bool:
+        return self._answers.writing(row["id"])
+
+    def _ended(self, row: Row, ratings: Mapping[str, int]) -> Row:
+        """Of an answer that has ended since the path was read; or its end could not be kept."""
+        with suppress(NotFoundError):  # deleted
+            path = self._store.messages.path(self._user, self.conversation.id, row["id"])
+            row = _row(path, len(path) - 1, ratings)
+        return row if row["state"] != "streaming" else row | {"state": "failed", "error": LOST}
 
 
 def _row(path: Sequence[Message], index: int, ratings: Mapping[str, int]) -> Row:

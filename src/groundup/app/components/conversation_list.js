@@ -104,7 +104,10 @@ export default {
     this.away = (event) => {
       if (!event.target.closest(".chats-menu, .chats-more")) this.menu = null;
     };
-    this.onBack = () => this.$emit("open", { id: location.pathname.split("/")[2] ?? "", back: true });
+    this.onBack = () => {
+      const id = location.pathname.split("/")[2] ?? "";
+      if (id !== (this.selected ?? "")) this.$emit("open", { id, back: true }); // not for a #place
+    };
     document.addEventListener("click", this.away);
     window.addEventListener("popstate", this.onBack);
   },

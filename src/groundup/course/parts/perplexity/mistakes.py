@@ -29,7 +29,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "-logits.exp().div(logits.exp().sum(-1, keepdim=True)).gather(1, wanted[:, None]).log()",
     ),
     "NaN is let through": ("if not math.isfinite(nats)", "if math.isinf(nats)"),
-    "a window that the model cannot read": ("if context > model.config.context", "if context < 1"),
+    "a window that the model cannot read": ("if context > room", "if context < 1"),
     "a negative stride": ("if not 1 <= stride <= context", "if stride > context"),
     "a stride that leaves gaps": ("if not 1 <= stride <= context", "if stride < 1"),
     "a text of one token": ("if tokens < 2", "if tokens < 1"),
