@@ -12,7 +12,7 @@ from groundup.errors import GroundupError
 if TYPE_CHECKING:
     from groundup.evaluation.summary import Comparison
 
-__all__ = ["SETTINGS", "begin", "finish", "is_done", "refuse_another"]
+__all__ = ["begin", "finish", "is_done", "refuse_another"]
 
 SETTINGS = "tune.json"
 CARD = "README.md"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import typer
 
-from groundup.cli.tune_folder import begin
+from groundup.cli.tune_folder import begin, finish, is_done, refuse_another
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -127,8 +127,6 @@ class _Tuning:
         Raises:
             GroundupError: it holds another tuning.
         """
-        from groundup.cli.tune_folder import is_done, refuse_another
-
         refuse_another(self.out, self.settings)
         done = is_done(self.out)
         if done:
@@ -203,8 +201,6 @@ class _Tuning:
 
     def finish(self, learned: int, held_out: int, results: "list[Comparison]") -> None:
         """Write the card, and remove what a resumed training would need."""
-        from groundup.cli.tune_folder import finish
-
         rows = {"training": learned, "validation": held_out}
         finish(self.out, self.settings, self.source, rows, results, {})
         self.say_how_to_use()

@@ -17,8 +17,7 @@ class OneByOne:
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
-        self._requests: dict[int, Request] = {}
-        self._written: dict[int, Iterator[Token]] = {}
+        self._answers: dict[int, Iterator[Token]] = {}  # none is begun before its turn
 
     def add(self, key: int, request: Request) -> None:
         """Take up a request, without a constraint and without an adapter.
@@ -28,22 +27,21 @@ class OneByOne:
         """
         context = self._model.config.context - positions_before(self._model)
         room_for_answer(len(request.prompt), context)
-        self._requests[key] = request
+        self._answers[key] = self._write(request)
 
     @property
     def busy(self) -> bool:
         """Whether a request has not ended."""
-        return bool(self._requests)
+        return bool(self._answers)
 
     def cancel(self, key: int) -> None:
         """Forget a request; nothing happens where it has ended."""
-        self._requests.pop(key, None)
-        self._written.pop(key, None)
+        self._answers.pop(key, None)
 
     def step(self) -> list[tuple[int, Token]]:
         """The next token of the oldest request, with its key; nothing where there is none."""
-        for key, request in self._requests.items():
-            token = next(self._written.setdefault(key, self._write(request)))
+        for key, answer in self._answers.items():
+            token = next(answer)
             if token.finish_reason is not None:
                 self.cancel(key)
             return [(key, token)]
