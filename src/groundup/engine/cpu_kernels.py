@@ -13,9 +13,10 @@ Indices are unsigned where it matters: signed ones are tested for counting from 
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, prange
-from numba.core import types
-from numba.extending import overload
+from numba.core import cgutils, types
+from numba.extending import intrinsic, overload
 
 from groundup.models.compiled_floats import exponential, narrow, widen
 
@@ -33,6 +34,7 @@ __all__ = [
 
 U = np.uint64
 FOUR = U(4)
+LINE = 64  # bytes of a line of the cache
 
 
 @njit(inline="always")
@@ -198,6 +200,25 @@ def rotate_and_store(
                     values[slots[i], h - H - H_kv, d] = narrow(head[d], values)
 
 
+@intrinsic
+def prefetch(_: Any, row: Any) -> Any:
+    """Ask for the memory of an array of one dimension, to be in the cache when it is read."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        i8, i32 = ir.IntType(8), ir.IntType(32)
+        array = context.make_array(row)(context, builder, arguments[0])
+        start = builder.bitcast(array.data, i8.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [i8.as_pointer(), i32, i32, i32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        (length,) = cgutils.unpack_tuple(builder, array.shape)
+        size = builder.mul(length, array.itemsize)
+        with cgutils.for_range_slice(builder, size.type(0), size, size.type(LINE)) as (at, _):
+            place = builder.gep(start, [at])
+            builder.call(function, [place, i32(0), i32(3), i32(1)])  # to read; near; data
+
+    return types.void(row), generate
+
+
 @njit(parallel=True, fastmath=True, cache=True)
 def paged_attention(
     q: Any, keys: Any, values: Any, tables: Any, sequence_of: Any, positions: Any, out: Any,
@@ -222,7 +243,7 @@ def paged_attention(
     for i in prange(N):
         if sequence_of[i] < 0:
             continue
-        s = sequence_of[i]
+        s, following = sequence_of[i], max(sequence_of[min(i + 1, N - 1)], 0)
         length = U(positions[i] + 1)
         blocks = (length + size - U(1)) // size
         scores = np.empty((G, length), np.float32)
@@ -230,8 +251,9 @@ def paged_attention(
         for h in range(H_kv):
             first = h * G
             for b in range(blocks):
-                block, start = U(tables[s, b]), b * size
+                block, start, later = U(tables[s, b]), b * size, U(tables[following, b])
                 for place in range(min(size, length - start)):
+                    prefetch(keys[later, place, h])
                     for g in range(G):
                         total = np.float32(0)
                         for d in range(D):
@@ -252,8 +274,10 @@ def paged_attention(
                 for d in range(D):
                     sums[first + g, d] = np.float32(0)
             for b in range(blocks):
-                block, start = U(tables[s, b]), b * size
+                block, start, later = U(tables[s, b]), b * size, U(tables[following, b])
                 places = min(size, length - start)
+                for place in range(places):
+                    prefetch(values[later, place, h])
                 fours = places // FOUR * FOUR
                 for place in range(U(0), fours, FOUR):  # the sums are read and written less often
                     p1, p2, p3 = place + U(1), place + U(2), place + U(3)

@@ -33,7 +33,7 @@ class Request:
     whole: bool = False  # nobody waits for single tokens: all may come together, at the end
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes five times as long to make, for every token
 class Token:
     """One token of an answer, or its end.
 

@@ -10,7 +10,7 @@ from groundup.engine.sequence import Sequence
 __all__ = ["Chunk", "Scheduler"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for the reason that `Token` is not
 class Chunk:
     """The next ``count`` unread tokens of a sequence; its blocks have room for them."""
 
@@ -127,14 +127,15 @@ class Scheduler:
             sequence = self.waiting[0]
             self._find_prefix(sequence)
             count = min(sequence.unread, budget)
-            if self._missing(sequence, count) > self.allocator.free:
+            missing = self._missing(sequence, count)
+            if missing > self.allocator.free:
                 self._free(sequence)
                 break
             if not sequence.begun:
                 sequence.begun, sequence.cached = True, sequence.read
             self.waiting.popleft()
             self.running.append(sequence)
-            self._extend(sequence, count)
+            self._extend(sequence, missing)
             batch.append(Chunk(sequence, count))
             budget -= count
         return batch
@@ -178,21 +179,22 @@ class Scheduler:
 
         False: it was itself the last one, and was preempted.
         """
-        while self._missing(sequence, count) > self.allocator.free:
+        missing = self._missing(sequence, count)
+        while missing > self.allocator.free:
             last = self.running.pop()
             self._free(last)
             self.waiting.appendleft(last)
             self.preemptions += 1
             if last is sequence:
                 return False
-        self._extend(sequence, count)
+        self._extend(sequence, missing)
         return True
 
     def _missing(self, sequence: Sequence, count: int) -> int:
         return -(-(sequence.read + count) // self._block_size) - len(sequence.blocks)
 
-    def _extend(self, sequence: Sequence, count: int) -> None:
-        for _ in range(self._missing(sequence, count)):
+    def _extend(self, sequence: Sequence, missing: int) -> None:
+        for _ in range(missing):
             sequence.blocks.append(self.prefix_cache.allocate())
 
     def _free(self, sequence: Sequence) -> None:

@@ -2,7 +2,8 @@
 
 RUN = "            if self._make_room(sequence, count):\n"
 RETURN = "                return False\n"
-BEGIN = "            if self._missing(sequence, count) > self.allocator.free:\n"
+MISSING = "            missing = self._missing(sequence, count)\n"
+BEGIN = "            if missing > self.allocator.free:\n"
 FREE = """        for block in reversed(sequence.blocks):
             self.allocator.release(block)
 """
@@ -14,8 +15,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "            count = sequence.unread\n" + RUN,
     ),
     "no budget for those that begin": (
-        "            count = min(sequence.unread, budget)\n" + BEGIN,
-        "            count = sequence.unread\n" + BEGIN,
+        "            count = min(sequence.unread, budget)\n" + MISSING + BEGIN,
+        "            count = sequence.unread\n" + MISSING + BEGIN,
     ),
     "over budget by one": (
         "        budget = self._token_budget\n",
@@ -27,8 +28,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "a prompt that exceeds the budget is not begun": (
         BEGIN,
-        "            if count < sequence.unread or self._missing(sequence, count) > "
-        "self.allocator.free:\n",
+        "            if count < sequence.unread or missing > self.allocator.free:\n",
     ),
     "one that begins with an empty chunk": (
         "while self.waiting and budget > 0 and",
@@ -88,17 +88,15 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "            self._free(last)\n",
     ),
     "all others are preempted": (
-        "        while self._missing(sequence, count) > self.allocator.free:\n",
-        "        short = self._missing(sequence, count) > self.allocator.free\n"
+        "        while missing > self.allocator.free:\n",
+        "        short = missing > self.allocator.free\n"
         "        while short and (\n"
-        "            self.running[-1] is not sequence\n"
-        "            or self._missing(sequence, count) > self.allocator.free\n"
+        "            self.running[-1] is not sequence or missing > self.allocator.free\n"
         "        ):\n",
     ),
     "preempted with one block still free": (
-        "        while self._missing(sequence, count) > self.allocator.free:\n",
-        "        while self._missing(sequence, count) >= self.allocator.free + "
-        "(self._missing(sequence, count) == 0):\n",
+        "        while missing > self.allocator.free:\n",
+        "        while missing >= self.allocator.free + (missing == 0):\n",
     ),
     "one that preempted itself is read all the same": (
         "            if last is sequence:\n                return False\n",
@@ -246,8 +244,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "            sequence.digest = sequence.digest or digest\n",
     ),
     "made known before it is read": (
-        "            self.running.append(sequence)\n            self._extend(sequence, count)\n",
-        "            self.running.append(sequence)\n            self._extend(sequence, count)\n"
+        "            self.running.append(sequence)\n            self._extend(sequence, missing)\n",
+        "            self.running.append(sequence)\n            self._extend(sequence, missing)\n"
         "            digest = sequence.digest\n"
         "            for i in range(sequence.read // self._block_size,\n"
         "                           (sequence.read + count) // self._block_size):\n"
