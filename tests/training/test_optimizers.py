@@ -42,6 +42,31 @@ def test_adamw_equals_torch_for_100_steps_of_changing_rates() -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
+def test_adamw_in_one_loop_equals_torch_in_float64() -> None:
+    torch.manual_seed(2)
+    starts = [torch.randn(300, 256) / 10, torch.randn(256) / 10]
+    ours, theirs = (
+        [nn.Parameter(x.to(dtype)) for x in starts] for dtype in (torch.float32, torch.float64)
+    )
+    mine = AdamW(ours, learning_rate=1e-3, betas=(0.9, 0.999), weight_decay=0.1)
+    groups = [{"params": [p], "weight_decay": 0.1 * (p.ndim > 1)} for p in theirs]
+    reference = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.999))
+    for _ in range(20):
+        for a, b in zip(ours, theirs, strict=True):
+            gradient = torch.randn(256, *a.shape[:-1]).movedim(0, -1) * 1e-3  # not contiguous
+            a.grad, b.grad = gradient, gradient.double()
+        mine.step()
+        reference.step()
+    for i, (a, b, start) in enumerate(zip(ours, theirs, starts, strict=True)):
+        torch.testing.assert_close(a.double() - start, b - start, rtol=1e-4, atol=1e-6)
+        state = reference.state[b]
+        for found, wanted in (
+            (mine.first_moments[i], state["exp_avg"]),
+            (mine.second_moments[i], state["exp_avg_sq"]),
+        ):
+            torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-10)
+
+
 def test_adamw_decays_matrices_and_leaves_vectors() -> None:
     matrix, vector = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
     for p in (matrix, vector):

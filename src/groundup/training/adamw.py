@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from groundup.training.fused_adamw import adamw_update, has_loop
+
 __all__ = ["AdamW"]
 
 
@@ -38,6 +40,7 @@ class AdamW:
         self.steps = 0
         self.first_moments = [torch.zeros_like(p) for p in self.parameters]
         self.second_moments = [torch.zeros_like(p) for p in self.parameters]
+        self._has_loop = has_loop(self.parameters)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -52,17 +55,23 @@ class AdamW:
         self.steps += 1
         beta1, beta2 = self.betas
         first, second = self.first_moments, self.second_moments
+        # m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps), with the factors gathered in two numbers.
+        root = (1 - beta2**self.steps) ** 0.5
+        size, eps = self.learning_rate * root / (1 - beta1**self.steps), self.eps * root
+        kept = 1 - self.learning_rate * self.weight_decay
+        if self._has_loop:
+            for p, g, m, v in zip(self.parameters, gradients, first, second, strict=True):
+                decay = kept if p.ndim > 1 else 1.0
+                adamw_update(p, g, m, v, betas=self.betas, kept=decay, size=size, eps=eps)
+            return
         torch._foreach_lerp_(first, gradients, 1 - beta1)
         torch._foreach_mul_(second, beta2)
         torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
-        # m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps), with the factors gathered in two numbers.
-        root = (1 - beta2**self.steps) ** 0.5
         denominators = torch._foreach_sqrt(second)
-        torch._foreach_add_(denominators, self.eps * root)
+        torch._foreach_add_(denominators, eps)
         decayed = [p for p in self.parameters if p.ndim > 1]
         if self.weight_decay and decayed:
-            torch._foreach_mul_(decayed, 1 - self.learning_rate * self.weight_decay)
-        size = self.learning_rate * root / (1 - beta1**self.steps)
+            torch._foreach_mul_(decayed, kept)
         torch._foreach_addcdiv_(self.parameters, first, denominators, -size)
 
     def state(self) -> dict[str, Tensor]:
