@@ -8,20 +8,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from groundup.errors import GroundupError
 from groundup.models.gpt2 import GPT2
-from groundup.training import checkpoint
-from groundup.training.checkpoint import latest_checkpoint
+from groundup.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from groundup.training.gradient_accumulation import IGNORED
+from groundup.training.muon import Muon
 from groundup.training.rows import StreamRows
 from groundup.training.run_log import read_log
-from groundup.training.trainer import Interrupted, Plan, evaluate, train
+from groundup.training.trainer import Interrupted, Plan, loss_sum, train
 from groundup.training.world import World
 
 PLAN = Plan(
@@ -48,16 +52,23 @@ def test_it_learns_logs_and_keeps_two_checkpoints(
     trained = model()
     told: list[Mapping[str, float]] = []
     samples: list[int] = []
-    train(trained, rows, PLAN, tmp_path, validation=rows, report=told.append,
+    written: list[tuple[int, int]] = []
+
+    def report(line: Mapping[str, float]) -> None:
+        told.append(line)
+        table = (tmp_path / "log.csv").read_text().splitlines()
+        written.append((len(read_log(tmp_path)), len(table) - 1))
+
+    train(trained, rows, PLAN, tmp_path, validation=rows, report=report,
           sample=lambda: samples.append(1))  # fmt: skip
     log = read_log(tmp_path)
     assert log == told
+    assert written == [(step, step) for step in range(1, 13)]  # at once, whatever comes
     assert [line["step"] for line in log] == list(range(1, 13))
     assert log[-1]["tokens"] == 12 * 8 * 16
     assert log[-1]["loss"] < log[0]["loss"] - 0.25
     assert [line["step"] for line in log if "validation_loss" in line] == [5, 10, 12]
     assert len(samples) == 3
-    assert log[-1]["validation_loss"] == evaluate(trained, rows, PLAN, World())
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["step-00000008", "step-00000012"]
     header, *lines = (tmp_path / "log.csv").read_text().splitlines()
@@ -65,13 +76,90 @@ def test_it_learns_logs_and_keeps_two_checkpoints(
     assert len(lines) == 12
 
 
-def test_micro_batches_change_nothing_but_the_rounding(
+class MaskedRows(StreamRows):
+    """Some targets do not count, not equally many in each row."""
+
+    def take(self, samples: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        ids, targets = super().take(samples)
+        return ids, targets.masked_fill(ids % 3 == 0, IGNORED)
+
+
+def mean_loss(model: nn.Module, rows: StreamRows, samples: range) -> Tensor:
+    ids, targets = rows.take(np.array(samples))
+    return F.cross_entropy(model(ids).flatten(0, 1).float(), targets.flatten())
+
+
+@pytest.mark.parametrize("micro_batch", [8, 2])
+def test_it_is_the_plain_loop(
+    micro_batch: int, rows: StreamRows, model: Make, tmp_path: Path
+) -> None:
+    """Weight decay and the limit on the norm are felt; one matrix is frozen."""
+    plan = dataclasses.replace(
+        PLAN, steps=5, micro_batch=micro_batch, weight_decay=0.5, clip=0.05, evaluation_rows=13,
+        checkpoint_every=3,
+    )  # fmt: skip
+    masked = MaskedRows(rows.tokens, 16, seed=0)
+    trained, plain = model().double(), model().double()
+    for each in (trained, plain):
+        each.wpe.requires_grad_(False)
+    train(trained, masked, plan, tmp_path, validation=masked)
+    hidden = [p for name, p in plain.named_parameters() if name.startswith("h.") and p.ndim == 2]
+    vectors = [p for p in plain.parameters() if p.ndim == 1]
+    adamw = torch.optim.AdamW([plain.wte.weight], betas=(0.9, 0.95), weight_decay=0.5)
+    adamw.add_param_group({"params": vectors, "weight_decay": 0.0})
+    muon = Muon(hidden, learning_rate=0.0, weight_decay=0.5)
+    log = read_log(tmp_path)
+    for step, line in enumerate(log):
+        plain.zero_grad()
+        loss = mean_loss(plain, masked, range(8 * step, 8 * step + 8))
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(plain.parameters(), 0.05).item()
+        assert norm > 0.1
+        rate = plan.rate(step)
+        for group in adamw.param_groups:
+            group["lr"] = 5e-3 * rate
+        muon.learning_rate = 0.02 * rate
+        adamw.step()
+        muon.step()
+        found = [line[name] for name in ("loss", "gradient_norm", "learning_rate")]
+        assert found == pytest.approx([loss.item(), norm, 5e-3 * rate], rel=1e-5)
+    for a, b in zip(trained.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        expected = mean_loss(plain, masked, range(13)).item()
+    assert log[-1]["validation_loss"] == pytest.approx(expected, rel=1e-5)
+    newest = latest_checkpoint(tmp_path / "checkpoints")
+    assert newest is not None
+    assert newest.name == "step-00000005"
+    assert "wpe.weight" not in read_checkpoint(newest)[0]["model"]
+
+
+class SameRows(StreamRows):
+    """The first rows in each step."""
+
+    def take(self, samples: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        return super().take(np.arange(len(samples)))
+
+
+def test_dropout_is_drawn_anew_in_each_step_and_evaluation_has_none(
     rows: StreamRows, model: Make, tmp_path: Path
 ) -> None:
-    for size in (8, 2):
-        plan = dataclasses.replace(PLAN, micro_batch=size)
-        train(model().double(), rows, plan, tmp_path / str(size))
-    np.testing.assert_allclose(losses(tmp_path / "8"), losses(tmp_path / "2"), rtol=1e-6)
+    plan = dataclasses.replace(
+        PLAN, steps=3, learning_rate=0.0, matrix_learning_rate=0.0, evaluate_every=1
+    )
+    same = SameRows(rows.tokens, 16, seed=0)
+    train(model(dropout=0.5), same, plan, tmp_path / "with", validation=same)
+    train(model(dropout=0.5), same, plan, tmp_path / "without")
+    assert losses(tmp_path / "with") == losses(tmp_path / "without")
+    assert len(set(losses(tmp_path / "with"))) == 3
+    assert len({line["validation_loss"] for line in read_log(tmp_path / "with")}) == 1
+
+
+def test_bfloat16_is_for_products_and_not_for_the_loss(rows: StreamRows, model: Make) -> None:
+    wide, narrow = (loss_sum(model(), *rows.take(np.arange(4)), b) for b in (False, True))
+    assert narrow.dtype == torch.float32
+    assert narrow != wide
+    assert narrow.item() == pytest.approx(wide.item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "wsd"])
@@ -79,8 +167,8 @@ def test_the_rate_rises_and_falls(schedule: str) -> None:
     plan = dataclasses.replace(PLAN, steps=100, warmup=10, schedule=schedule)
     rates = [plan.rate(step) for step in range(100)]
     assert rates[0] < rates[5] < max(rates) == rates[10] == 1
-    assert rates[99] < 0.2
-    assert (rates[70] == 1) == (schedule == "wsd")
+    assert rates[99] == pytest.approx({"cosine": 0.1003, "wsd": 0.0253}[schedule], abs=1e-4)
+    assert rates[81] < rates[80] == (1 if schedule == "wsd" else pytest.approx(0.2053, abs=1e-4))
 
 
 class Poisoned(GPT2):
@@ -103,10 +191,26 @@ def test_a_loss_that_is_nan_stops_before_the_model_is_changed(
         train(sick, rows, PLAN, tmp_path)
     assert "step-00000004, is good" in str(stop.value)
     assert all(p.isfinite().all() for p in sick.parameters())
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 7, "lo')  # as a process that is killed leaves it
     # From the good checkpoint, with clean data, it goes on as if nothing had been.
     train(model(), rows, PLAN, tmp_path)
     train(model(), rows, PLAN, tmp_path / "clean")
     assert losses(tmp_path) == losses(tmp_path / "clean")
+    log = read_log(tmp_path)
+    assert [line["tokens"] for line in log] == list(range(128, 13 * 128, 128))
+    assert np.all(np.diff([line["seconds"] for line in log]) > 0)
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 13
+
+
+def test_a_gradient_that_is_nan_stops_it_too(rows: StreamRows, model: Make, tmp_path: Path) -> None:
+    def steep(model: nn.Module, ids: Tensor, targets: Tensor, bfloat16: bool) -> Tensor:
+        nothing = sum(p.sum() * 0 for p in model.parameters())
+        assert isinstance(nothing, Tensor)
+        return loss_sum(model, ids, targets, bfloat16) + nothing.sqrt()
+
+    with pytest.raises(GroundupError, match=r"the loss is \d.* norm of the gradients nan"):
+        train(model(), rows, PLAN, tmp_path, loss=steep)
 
 
 def test_another_plan_or_shape_is_not_mixed_in(
@@ -115,31 +219,44 @@ def test_another_plan_or_shape_is_not_mixed_in(
     train(model(), rows, dataclasses.replace(PLAN, steps=4), tmp_path)
     with pytest.raises(GroundupError, match=r"another plan: steps 4 \(now 12\)"):
         train(model(), rows, PLAN, tmp_path)
-    other = GPT2(dataclasses.replace(model().config, dim=8))
-    with pytest.raises(GroundupError, match="another shape"):
-        train(other, rows, dataclasses.replace(PLAN, steps=4), tmp_path)
+    config = model().config
+    for other in (dataclasses.replace(config, dim=8), dataclasses.replace(config, layers=1)):
+        with pytest.raises(GroundupError, match="another shape"):
+            train(GPT2(other), rows, dataclasses.replace(PLAN, steps=4), tmp_path)
 
 
-def test_batches_that_cannot_be_shared_are_refused(
-    rows: StreamRows, model: Make, tmp_path: Path
-) -> None:
-    with pytest.raises(GroundupError, match="batch of 8 rows cannot be shared by 1 processes"):
-        train(model(), rows, dataclasses.replace(PLAN, micro_batch=3), tmp_path)
+def test_plans_that_cannot_be(rows: StreamRows, model: Make, tmp_path: Path) -> None:
+    for world, size in ((World(), 3), (World(0, 2), 8)):
+        said = f"batch of 8 rows cannot be shared by {world.size} processes"
+        with pytest.raises(GroundupError, match=said):
+            train(model(), rows, dataclasses.replace(PLAN, micro_batch=size), tmp_path, world=world)
+    with pytest.raises(GroundupError, match="warmup 12 is not below 12 steps"):
+        dataclasses.replace(PLAN, warmup=12)
+    with pytest.raises(GroundupError, match="checkpoint_every must be at least 1, got 0"):
+        dataclasses.replace(PLAN, checkpoint_every=0)
 
 
 def test_ctrl_c_finishes_the_step_and_writes_a_checkpoint(
     rows: StreamRows, model: Make, tmp_path: Path
 ) -> None:
-    def interrupt(line: Mapping[str, float]) -> None:
-        if line["step"] == 6:
-            os.kill(os.getpid(), signal.SIGINT)
+    def interrupted_at(step: int, times: int) -> Callable[[Mapping[str, float]], None]:
+        def report(line: Mapping[str, float]) -> None:
+            for _ in range(times if line["step"] == step else 0):
+                os.kill(os.getpid(), signal.SIGINT)
 
+        return report
+
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted):
-        train(model(), rows, PLAN, tmp_path, report=interrupt)
+        train(model(), rows, PLAN, tmp_path, report=interrupted_at(6, 1))
     newest = latest_checkpoint(tmp_path / "checkpoints")
     assert newest is not None
     assert newest.name == "step-00000007"
-    train(model(), rows, PLAN, tmp_path)
+    with pytest.raises(KeyboardInterrupt) as twice:  # at once
+        train(model(), rows, PLAN, tmp_path, report=interrupted_at(9, 2))
+    assert twice.type is KeyboardInterrupt
+    assert signal.getsignal(signal.SIGINT) == handler
+    train(model(), rows, PLAN, tmp_path, report=interrupted_at(11, 1))  # the last is then done
     train(model(), rows, PLAN, tmp_path / "whole")
     assert losses(tmp_path) == losses(tmp_path / "whole")
 
@@ -181,17 +298,31 @@ def test_a_checkpoint_appears_only_when_it_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tensors = {"model": {"w": torch.ones(3)}}
-    checkpoint.write_checkpoint(tmp_path, 1, tensors, {})
+    write_checkpoint(tmp_path, 1, tensors, {})
 
-    def killed(path: Path) -> None:
-        raise KeyboardInterrupt
+    def killed_at(place: int) -> str:
+        """The newest checkpoint where the process ends as it brings so much to the disk."""
+        left = [KeyboardInterrupt] + [None] * (place - 1)
 
-    monkeypatch.setattr(checkpoint, "_to_disk", killed)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.write_checkpoint(tmp_path, 2, tensors, {})
-    newest = latest_checkpoint(tmp_path)
-    assert newest is not None
-    assert newest.name == "step-00000001"
+        def fsync(handle: int) -> None:
+            if left and left.pop():
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fsync)
+            with suppress(KeyboardInterrupt):
+                write_checkpoint(tmp_path, 2, tensors, {})
+        assert not [*tmp_path.glob(".*")]
+        newest = latest_checkpoint(tmp_path)
+        assert newest is not None
+        return newest.name
+
+    # The tensors, the state; then it is renamed, and the folder is brought to the disk.
+    assert [killed_at(place) for place in (1, 2, 3)] == [
+        "step-00000001", "step-00000001", "step-00000002"
+    ]  # fmt: skip
+    (tmp_path / "step-00000003").mkdir()  # without a state
+    assert latest_checkpoint(tmp_path) == tmp_path / "step-00000002"
 
 
 PROGRAM = """

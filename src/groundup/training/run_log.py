@@ -84,4 +84,4 @@ def read_log(folder: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     lines = path.read_text("utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    return [json.loads(line) for line in lines]
