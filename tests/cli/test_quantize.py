@@ -11,6 +11,7 @@ import pytest
 from groundup.cli import main
 from groundup.cli.quantize import packaged_text
 from groundup.models.gguf import GGMLType, read_gguf
+from groundup.models.llama import Llama, LlamaConfig
 from groundup.models.llama_from_gguf import llama_from_gguf
 from groundup.models.llama_to_hugging_face import llama_to_hugging_face
 from groundup.models.load import load_model
@@ -97,6 +98,7 @@ def test_a_folder_becomes_a_gguf_file(folder: Path, tmp_path: Path) -> None:
 
 def test_what_is_refused(
     tiny_model: str,
+    folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -114,6 +116,12 @@ def test_what_is_refused(
     short.write_bytes(b"\xff")
     assert "as text in UTF-8" in complaint(capsys, tiny_model, "-o", out, "--calibration", short)
     assert "is there already: --overwrite" in complaint(capsys, tiny_model, "-o", short)
+    experts = tmp_path / "experts"
+    llama_to_hugging_face(Llama(LlamaConfig(49152, 32, 32, 1, 4, 2, 8, 64, experts=2)), experts)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, experts)
+    said = complaint(capsys, experts, "-o", out, "--calibration", short)  # which is not read
+    assert f"{experts} has experts, which are not quantised: choose one without" in said
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(1, 1, 10**6))
     said = complaint(capsys, tiny_model, "-o", out, "--method", "int8")

@@ -17,13 +17,16 @@ import torch
 from typer.testing import CliRunner
 
 from groundup.cli import app
+from groundup.engine.engine import Engine
 from groundup.engine.generate import generate, generate_uncached
+from groundup.engine.request import Request, Token
 from groundup.engine.sampling_params import SamplingParams
 from groundup.errors import GroundupError
 from groundup.evaluation.generation import GenerationTask, Question, Verdict, cut
 from groundup.evaluation.gsm8k import gsm8k
 from groundup.evaluation.likelihood import continuation_logprobs
 from groundup.evaluation.model_card import CardData, ModelCard, write_model_card
+from groundup.evaluation.one_by_one import OneByOne
 from groundup.evaluation.perplexity import perplexity
 from groundup.evaluation.record import Record, RecordLog
 from groundup.evaluation.short_answers import short_answers
@@ -158,6 +161,25 @@ def test_a_prompt_that_is_too_long_is_named(forgetful_model: str, tmp_path: Path
     with pytest.raises(GroundupError, match="writing, question 17: the prompt is"):
         evaluate(subject, writing(1, questions=[question(1), asked]), tmp_path)
     assert not subject.engine.busy
+
+
+def test_one_by_one_tells_what_the_engine_tells(subject: Subject) -> None:
+    prompt = tuple(subject.tokenizer.encode("Say 1"))
+
+    def told(by: Engine | OneByOne, stop_ids: frozenset[int] = frozenset()) -> list[Token]:
+        by.add(7, Request(prompt, max_tokens=6, stop_ids=stop_ids))
+        found = []
+        while by.busy:
+            found += [Token(x.id, finish_reason=x.finish_reason) for _, x in by.step()]
+        return found
+
+    whole = told(subject.engine)
+    assert [token.finish_reason for token in whole] == [None] * 5 + ["length"]
+    assert told(OneByOne(subject.model)) == whole
+    stop_ids = frozenset({whole[3].id})
+    stopped = told(subject.engine, stop_ids)
+    assert stopped[-1] == Token(whole[3].id, finish_reason="stop")
+    assert told(OneByOne(subject.model), stop_ids) == stopped
 
 
 def test_an_adapter_is_evaluated_as_the_model_into_which_it_is_merged(
