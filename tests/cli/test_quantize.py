@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,27 @@ def test_a_gguf_file_keeps_its_metadata(
 
 @pytest.mark.parametrize("method", ["nf4", "awq"])
 def test_a_folder_opens_where_a_model_is_asked_for(
-    method: str, tiny_model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    method: str,
+    tiny_model: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    read: list[bool] = []
+
+    def text(*, odd: bool = False) -> str:
+        read.append(odd)
+        return packaged_text(odd=odd)
+
+    monkeypatch.setattr(sys.modules[packaged_text.__module__], "packaged_text", text)
     out = tmp_path / method
     quantize(tiny_model, "-o", out, "--method", method, "--calibration-tokens", "2048",
              "--tokens", "0")  # fmt: skip
+    # The lessons that it is calibrated on, then the others, to measure.
+    assert read == {"nf4": [True], "awq": [False, True]}[method]
     plain, loaded = load_model(tiny_model), load_model(str(out))
-    text = "<|im_start|>It's 2 words."
-    assert loaded.tokenizer.encode(text) == plain.tokenizer.encode(text)
+    words = "<|im_start|>It's 2 words."
+    assert loaded.tokenizer.encode(words) == plain.tokenizer.encode(words)
     assert loaded.tokenizer.eos_ids == plain.tokenizer.eos_ids
     assert "is quantised already" in complaint(capsys, out, "-o", tmp_path / "m.gguf")
 

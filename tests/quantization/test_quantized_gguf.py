@@ -69,10 +69,13 @@ def test_what_is_written_is_read(kind: GGMLType, traits: dict[str, Any], tmp_pat
     model = model_of(**traits)
     weights = quantize_model(model, FORMS[kind])
     path = tmp_path / "m.gguf"
-    quantized_to_gguf(path, model, weights, llama_metadata(model.config, "m") | tokenizer())
+    source = {"general.file_type": 0, "general.quantization_version": 1}  # of what was quantised
+    metadata = llama_metadata(model.config, "m") | tokenizer() | source
+    quantized_to_gguf(path, model, weights, metadata)
     file = read_gguf(path)
     of_llama_cpp = gguf.LlamaFileType[f"MOSTLY_{kind.name}"]
     assert file.metadata["general.file_type"] == of_llama_cpp.value
+    assert file.metadata["general.quantization_version"] == gguf.GGML_QUANT_VERSION
     again = llama_from_gguf(file)
     assert again.config == model.config
     state = again.state_dict()

@@ -52,6 +52,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
         ),
         ({"instruction": "hi", "input": "", "output": "hello"}, "alpaca", Example(1, tuple(CHAT))),
         ({"question": "hi", "answer": "hello"}, "alpaca", Example(1, tuple(CHAT))),
+        ({"prompt": "hi", "completion": "hello"}, "alpaca", Example(1, tuple(CHAT))),
         (
             {"prompt": "hi", "chosen": "hello", "rejected": "go away"},
             "preference",
@@ -64,6 +65,11 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
         ),
         (
             {"prompt": CHAT[:1], "chosen": CHAT[1:], "rejected": WORSE[1:]},
+            "preference",
+            Example(1, tuple(CHAT), tuple(WORSE)),
+        ),
+        (
+            {"prompt": "hi", "chosen": CHAT, "rejected": WORSE},
             "preference",
             Example(1, tuple(CHAT), tuple(WORSE)),
         ),
@@ -84,6 +90,26 @@ def test_input_and_system_of_an_instruction(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("a.JSONL", '\ufeff{"text": "a\u2028b"}\r\n', "a\u2028b"),
+        ("a.csv", '\ufefftext\r\n"a\r\nb"\r\n', "a\r\nb"),
+        ("a.csv", f"text\n{'long ' * 40_000}\n", "long " * 40_000),
+    ],
+)
+def test_what_other_programs_write(tmp_path: Path, name: str, content: str, text: str) -> None:
+    (tmp_path / name).write_bytes(content.encode())
+    assert read_data_file(tmp_path / name).examples == [Example(1, text=text)]
+
+
+def test_a_text_that_begins_as_a_list_is_a_text(tmp_path: Path) -> None:
+    row = {"prompt": "[1, 2]", "chosen": "[{3}]", "rejected": "[4]"}
+    [example] = read_data_file(write(tmp_path / "a.csv", [row])).examples
+    assert [turn["content"] for turn in example.messages] == ["[1, 2]", "[{3}]"]
+    assert example.rejected[-1]["content"] == "[4]"
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.txt", "hello", r"expected a name that ends in \.jsonl"),
@@ -93,6 +119,15 @@ def test_input_and_system_of_an_instruction(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a"}\n\n{"text": 3}\n[]\n', r"row 2 has 3 in 'text'.*so 1 more: 3"),
         ("a.jsonl", json.dumps({"messages": CHAT[:1]}), r"row 1 has no assistant's turn"),
         ("a.jsonl", json.dumps({"messages": [{"role": "boss", "content": ""}]}), "role 'boss'"),
+        (
+            "a.jsonl",
+            json.dumps({"messages": [*CHAT, {"role": "assistant", "content": " "}]}),
+            "row 1 has ' ' as what the assistant says",
+        ),
+        ("a.jsonl", json.dumps({"chosen": CHAT, "rejected": CHAT[:1]}), "no assistant's turn"),
+        ("a.jsonl", '{"text": "a"}\n' + "[]\n" * 6, r"row 2 is .*so 5 more: 3, 4, 5, 6, 7\)"),
+        ("a.jsonl", '{"text": "a"}\n' + "[]\n" * 7, r"so 6 more: 3, 4, 5, 6, 7, …\)"),
+        ("a.csv", 'text\n"a" b\n', "is not CSV: "),
         ("a.jsonl", '{"chosen": "a", "rejected": "b"}', "no 'prompt' that it answers"),
         ("a.csv", "instruction,output\nAdd.,\n", "row 1 has nothing in 'output'"),
         ("a.parquet", "not parquet", "is not a Parquet file"),
@@ -121,6 +156,10 @@ def test_duplicates_are_found_whatever_their_white_space() -> None:
     spaced = [{"role": turn["role"], "content": f" {turn['content']}\n"} for turn in CHAT]
     chats = [Example(i, tuple(turns)) for i, turns in enumerate((CHAT, spaced, WORSE), 1)]
     assert without_duplicates(chats) == ([chats[0], chats[2]], [2])
+    others = [Example(1, tuple(CHAT), tuple(WORSE)), Example(2, tuple(CHAT), tuple(CHAT)),
+              Example(3, (*CHAT, *WORSE)), Example(4, ({**CHAT[0], "role": "system"}, CHAT[1])),
+              Example(5, tuple(CHAT))]  # fmt: skip
+    assert without_duplicates(others) == (others, [])
 
 
 def test_what_is_held_out_follows_from_seed_and_text() -> None:
@@ -136,5 +175,6 @@ def test_what_is_held_out_follows_from_seed_and_text() -> None:
     assert not {e.text for e in twice[0]} & {e.text for e in twice[1]}
     assert hold_out(examples, 0, seed=3) == (examples, [])
     assert len(hold_out(examples, 0.001, seed=3)[1]) == 1
+    assert [len(side) for side in hold_out(examples[:2], 0.9, seed=3)] == [1, 1]
     with pytest.raises(GroundupError, match="cannot be both"):
         hold_out(examples[:1], 0.1, seed=0)

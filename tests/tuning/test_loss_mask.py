@@ -10,6 +10,7 @@ from groundup.models.load_tokenizer import load_tokenizer
 from groundup.tokenizers.chat_template import ChatTemplate
 from groundup.tokenizers.tokenizer import Tokenizer
 from groundup.training.chat_format import PLAIN
+from groundup.tuning import loss_mask
 from groundup.tuning.data_file import Example
 from groundup.tuning.examples import encode_examples
 from groundup.tuning.loss_mask import mask_conversation, mask_text
@@ -37,6 +38,8 @@ THINKING = (
     "{{ m.content if loop.last else m.content.split('</think>')[-1] }}{{ '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+# As those that end a call and the turn in which it is made.
+TWICE = CHATML.replace("<|im_end|>", "<|im_end|><|im_end|>")
 # As some distillations: the prompt opens the reasoning, the conversation does not.
 OPENING = CHATML.replace("assistant\n' }}{% endif", "assistant\n<think>\n' }}{% endif")
 TURNS = [
@@ -77,6 +80,7 @@ def counted(tokenizer: Tokenizer, ids: list[int], counts: list[bool]) -> list[st
         (INST, [" first <|im_end|> one <|im_end|>", " second <|im_end|>"]),
         (STRICT, ["first <|im_end|> one<|im_end|>", "second<|im_end|>"]),
         (PLAIN, [" first <|im_end|> one", "second\n"]),
+        (TWICE, [" first <|im_end|> one<|im_end|><|im_end|>", "second\n<|im_end|><|im_end|>"]),
     ],
 )
 def test_one_sequence_whose_answers_count(
@@ -93,7 +97,7 @@ def test_one_sequence_whose_answers_count(
         assert not sequence.counts[len(prompt) - 1]
     # The user's <|im_end|> is text, so it is no end: it is several tokens.
     ends = [i for i in sequence.ids if i in made.eos_ids]
-    assert len(ends) == {CHATML: 4, INST: 2, STRICT: 4, PLAIN: 0}[template]
+    assert len(ends) == {CHATML: 4, INST: 2, STRICT: 4, PLAIN: 0, TWICE: 8}[template]
 
 
 def test_the_packaged_models_own_template() -> None:
@@ -126,12 +130,17 @@ def test_a_template_that_does_not_go_on_from_its_prompt_is_refused(
         mask_conversation(tokenizer(CHATML), TURNS[:1])
 
 
-def test_a_text_counts_with_its_end(tokenizer: Callable[[str], Tokenizer]) -> None:
+def test_a_text_counts_with_its_end(
+    tokenizer: Callable[[str], Tokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = tokenizer(CHATML)
     sequence = mask_text(made, "to be<|im_end|>")
     assert all(sequence.counts)
     assert made.decode(sequence.ids) == "to be<|im_end|><|endoftext|>"
     assert sequence.ids.count(made.id_of("<|im_end|>")) == 0
+    monkeypatch.setattr(loss_mask, "END_OF_TEXT", ("<|im_end|>", "<|endoftext|>"))
+    ends = mask_text(made, "").ids  # of several the smallest
+    assert ends == [min(made.id_of(name) for name in ("<|im_end|>", "<|endoftext|>"))]
 
 
 def test_long_sequences_are_cut_or_left_out(tokenizer: Callable[[str], Tokenizer]) -> None:
@@ -142,6 +151,9 @@ def test_long_sequences_are_cut_or_left_out(tokenizer: Callable[[str], Tokenizer
                               made, 45)  # fmt: skip
     assert (encoded.cut, encoded.left_out) == ([1], [2])
     assert [len(s.ids) for s in encoded.sequences] == [45, encoded_length(made)]
+    whole = encode_examples([Example(3, tuple(TURNS))], made, encoded_length(made))
+    assert whole.cut == []
+    assert encode_examples([Example(4, text="hi there")], made, 1).left_out == [4]
 
 
 def encoded_length(tokenizer: Tokenizer) -> int:

@@ -267,3 +267,4 @@ def test_rewards_that_a_program_checks() -> None:
     form = re.compile(r"<answer>.*</answer>")
     assert format_reward(" <answer>3</answer>\n", form) == 1
     assert format_reward("So <answer>3</answer>", form) == 0
+    assert format_reward("<answer>3</answer>. So", form) == 0
