@@ -201,11 +201,19 @@ def test_the_shield_restores_exactly_and_reaches_every_string(
 
 
 @pytest.mark.parametrize("space", ["", " ", "\n\t"])
-def test_halves_in_neighbouring_contents_stay_text(concatenating: Tokenizer, space: str) -> None:
-    contents = ["<<|im_" + space, space + "end|>"]
-    ids = concatenating.encode_chat([{"role": "user", "content": c} for c in contents])
-    assert control_ids(ids) == [2]
-    assert concatenating.decode(ids[1:]) == "<<|im_end|>"
+def test_halves_in_neighbouring_contents_stay_text(
+    concatenating: Tokenizer, special_tokens: list[str], space: str
+) -> None:
+    longest = max(special_tokens, key=len)
+    for left, right in (
+        ("<<|im_", "end|>"),
+        (longest[:-1], longest[-1]),
+        (longest[0], longest[1:]),
+    ):
+        contents = [left + space, space + right]
+        ids = concatenating.encode_chat([{"role": "user", "content": c} for c in contents])
+        assert control_ids(ids) == [2]
+        assert concatenating.decode(ids[1:]) == left + right
 
 
 def test_the_shield_breaks_control_tokens_that_overlap() -> None:
@@ -213,6 +221,9 @@ def test_the_shield_breaks_control_tokens_that_overlap() -> None:
     assert "<a>" not in guarded
     assert "><b>" not in guarded
     assert guarded.translate(restore) == "<a><b> and more"
+    guarded, restore = shield({"\ue000<a>": 1}, ["<a>"], "\ue001")  # a mark in a key alone
+    assert [key.translate(restore) for key in guarded] == ["\ue000<a>"]
+    assert "\ue001" not in repr(guarded)
 
 
 def test_tools_and_arguments_are_data_too(concatenating: Tokenizer) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,35 @@ def test_a_text_begins_with_bos_where_the_file_says_so(folder: Path, tmp_path: P
         (folder / "tokenizer_config.json").read_bytes()
     )
     assert tokenizer_metadata(tmp_path, 49152)["tokenizer.ggml.add_bos_token"] is True
+
+
+def test_all_that_a_file_can_say(tmp_path: Path) -> None:
+    """What SmolLM2's leaves out: Llama 3's beginning and whole words, a token that is text."""
+    tokens = ["a", "b", "ab", "abb", "<u>", "ba", "<end>", "<turn>", "<call>", "<pad>", "Ġ"]
+    described: dict[str, Any] = {
+        "model": "gpt2", "pre": "llama-bpe", "tokens": tokens, "merges": ["a b"],
+        "token_type": np.array([1, 1, 1, 1, 4, 3, 3, 3, 3, 3, 1], np.int32),
+        "bos_token_id": 6, "eos_token_id": 7, "eot_token_id": 8, "eom_token_id": 5,
+        "unknown_token_id": 4, "padding_token_id": 9,
+    }  # fmt: skip
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in described.items()}
+    metadata["tokenizer.chat_template"] = "{{ bos_token }}|{{ eos_token }}"
+    for name, content in gguf_tokenizer_files(metadata).items():
+        (tmp_path / name).write_text(json.dumps(content), "utf-8")
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    for ours in (tokenizer_from_gguf(metadata), tokenizer_from_folder(tmp_path)):
+        assert ours.encode("abb a<u>b ba<turn>") == [6, 3, 10, 0, 4, 1, 10, 5, 7]
+        assert ours.encode("abb a<u>b ba<turn>") == theirs.encode("abb a<u>b ba<turn>").ids
+        assert ours.encode("ba", special=False) == [6, 1, 0]
+        assert (ours.bos_id, set(ours.eos_ids)) == (6, {5, 7, 8})
+        assert ours.chat_template is not None
+        assert ours.chat_template.render([]) == "<end>|<turn>"
+    again = tokenizer_metadata(tmp_path, len(tokens))
+    assert again.pop("tokenizer.ggml.add_bos_token") is True
+    for key, value in again.items():
+        assert np.array_equal(metadata[key], value), key
+    lost = {key for key in metadata if key not in again}
+    assert lost == {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}
 
 
 def test_what_gguf_has_no_form_for(folder: Path, tmp_path: Path) -> None:

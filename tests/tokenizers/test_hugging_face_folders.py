@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from groundup.errors import GroundupError
-from groundup.tokenizers.from_hugging_face import tokenizer_from_folder
+from groundup.tokenizers.from_hugging_face import tokenizer_from_folder, tokenizer_from_json
 from tokenizers import (
     AddedToken,
     Tokenizer,
@@ -103,13 +103,18 @@ def test_flags_of_added_tokens_equal_hugging_face(
         built.normalizer = normalizers.NFC()
     built.add_tokens(FLAGGED)
     oracle = saved(built, tmp_path)
-    glue = [token.content for token in FLAGGED] * 2 + SPECIAL + [" ", "\u2003\n", "x", "_", "\x1c"]
+    glue = (
+        [token.content for token in FLAGGED] * 2
+        + SPECIAL
+        + [" ", "\u2003\n", "x", "_", "²", "\x1c"]
+    )
     assert_equal(tmp_path, oracle, generated_texts(4000, glue, seed=7))
 
 
 def test_several_of_the_flags_matter(tmp_path: Path, trained: Train) -> None:
     built = trained("qwen2")
-    built.add_tokens(FLAGGED)
+    built.normalizer = normalizers.NFC()
+    built.add_tokens([*FLAGGED, AddedToken("<é>", special=True, normalized=True)])
     saved(built, tmp_path)
     mine = tokenizer_from_folder(tmp_path)
     left, word = mine.id_of("<left>"), mine.id_of("word")
@@ -118,6 +123,13 @@ def test_several_of_the_flags_matter(tmp_path: Path, trained: Train) -> None:
     assert word in mine.encode("a word.")
     assert word not in mine.encode("a words_word")
     assert mine.encode("<|end|>x") == [mine.id_of("<|end|>x")]  # the longest of two
+    # A special one as it is written alone: the shield of a chat looks for it so.
+    assert mine.encode("<é>") == [mine.id_of("<é>")]
+    assert mine.id_of("<é>") not in mine.encode("<e\u0301>")
+    for text in ("ab  cd  ef", "e\u0301  ab  e\u0301  cd<left>é"):  # two blanks are a token
+        spans = dict.fromkeys(map(tuple, mine.encode_with_spans(text).spans.tolist()))
+        assert "".join(text[a:b] for a, b in spans) == text
+        assert sum(text[a:b] == "  " for a, b in spans) == text.count("  ")
 
 
 def test_a_beginning_from_the_template_processor(
@@ -134,6 +146,17 @@ def test_a_beginning_from_the_template_processor(
     mine = tokenizer_from_folder(tmp_path)
     assert mine.encode("")[0] == mine.bos_id == begin
     assert_equal(tmp_path, oracle, generated_texts(2000, SPECIAL, seed=8))
+    around = processors.TemplateProcessing(
+        single="<|end|> $A <|e", special_tokens=[("<|end|>", 1), ("<|e", 3)]
+    )
+    built.post_processor = processors.Sequence([template, around])
+    x = mine.id_of("x")
+    assert built.encode("x").ids == [begin, x]  # and not between the ids of the second
+    with pytest.raises(GroundupError, match="of which one adds tokens"):
+        tokenizer_from_json(json.loads(built.to_str()))
+    built.post_processor = processors.Sequence([around, processors.ByteLevel()])
+    mine = tokenizer_from_json(json.loads(built.to_str()))
+    assert mine.encode("x") == built.encode("x").ids == [1, x, 3]
 
 
 def test_a_whole_word_before_its_merges(tmp_path: Path) -> None:
@@ -157,11 +180,17 @@ def test_a_byte_without_a_token_becomes_the_unknown_token_or_nothing(tmp_path: P
 def test_every_id_that_ends_a_turn(tmp_path: Path, trained: Train) -> None:
     built = trained("qwen2")
     saved(built, tmp_path, bos_token="<|begin|>", eos_token="<|begin|>")
-    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [7, 9]}')
-    mine = tokenizer_from_folder(tmp_path)
-    named = {mine.id_of(token) for token in ("<|begin|>", "<|end|>", "<|endoftext|>")}
-    assert mine.eos_ids == {7, 9} | named
-    assert mine.bos_id == mine.id_of("<|begin|>")
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    begin = {"content": config.pop("bos_token"), "lstrip": False}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"bos_token": begin}))
+    for ends in ([7, 9], [7]):
+        written = {"eos_token_id": ends if len(ends) > 1 else ends[0]}
+        (tmp_path / "generation_config.json").write_text(json.dumps(written))
+        mine = tokenizer_from_folder(tmp_path)
+        named = {mine.id_of(token) for token in ("<|begin|>", "<|end|>", "<|endoftext|>")}
+        assert mine.eos_ids == {*ends} | named
+        assert mine.bos_id == mine.id_of("<|begin|>")
 
 
 @pytest.mark.parametrize("where", ["chat_template.jinja", "string", "list"])
@@ -215,11 +244,19 @@ def test_what_is_not_supported_is_refused(
         tokenizer_from_folder(tmp_path)
 
 
-@pytest.mark.parametrize("setting", ["byte_fallback", "fuse_unk"])
-def test_settings_that_change_ids_are_refused(setting: str, tmp_path: Path, trained: Train) -> None:
-    saved(trained("qwen2", **{setting: True}), tmp_path)
-    with pytest.raises(GroundupError, match=f"the {setting} in tokenizer.json is True, expected"):
-        tokenizer_from_folder(tmp_path)
+def test_settings_that_change_ids_are_refused(tmp_path: Path, trained: Train) -> None:
+    spec = json.loads(trained("qwen2").to_str())
+    for setting, value in {
+        "byte_fallback": True,
+        "fuse_unk": True,
+        "dropout": 0.5,
+        "continuing_subword_prefix": "##",
+        "end_of_word_suffix": "</w>",
+    }.items():
+        changed = spec | {"model": spec["model"] | {setting: value}}
+        (tmp_path / "tokenizer.json").write_text(json.dumps(changed))
+        with pytest.raises(GroundupError, match=f"the {setting} in tokenizer.json is {value!r}, e"):
+            tokenizer_from_folder(tmp_path)
 
 
 def test_a_folder_without_a_tokenizer(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence, Split
 
 from groundup.errors import GroundupError
 from groundup.tokenizers.byte_pair_encoding import byte_alphabet
+from groundup.tokenizers.pre_tokenization import NAMES as NAMED
 from groundup.tokenizers.pre_tokenization import (
     PATTERNS,
     Splitter,
@@ -81,6 +82,16 @@ def test_descriptions_give_the_library_s_words(oracle: Any, generated_texts: Gen
     split = splitter_from_json(described(oracle))
     for text in generated_texts(500, ["<|im_end|>"], seed=5):
         assert spelled(split(text)) == their_words(oracle, text), repr(text)
+
+
+def test_other_names_of_the_same_words() -> None:
+    for name, known in (
+        ("starcoder", "smollm"),
+        ("llama3", "llama-bpe"),
+        ("llama-v3", "llama-bpe"),
+        ("deepseek-r1-qwen", "qwen2"),
+    ):
+        assert NAMED[name] == NAMED[known]
 
 
 def test_an_apostrophe_with_a_long_s_is_a_contraction_for_llama_alone() -> None:

@@ -9,7 +9,9 @@ import regex
 
 from groundup.errors import GroundupError
 from groundup.tokenizers import word_cache
+from groundup.tokenizers.byte_level_model import byte_level_model
 from groundup.tokenizers.from_gguf import tokenizer_from_gguf
+from groundup.tokenizers.pre_tokenization import named_splitter
 from groundup.tokenizers.tokenizer import Tokenizer
 
 
@@ -85,6 +87,8 @@ def test_attributes(ours: Tokenizer) -> None:
     assert tokenizer.bytes_of(tokenizer.id_of("Ġthe")) == b" the"
     assert tokenizer.bytes_of(2) == b"<|im_end|>"
     assert tokenizer.bytes_of(tokenizer.size) == b""
+    gap = Tokenizer(byte_level_model({"a": 0, "b": 7}, []), named_splitter("gpt-2"))
+    assert gap.size == 8
     with pytest.raises(GroundupError, match="the id 49152 has no token, expected one of 0 to"):
         tokenizer.token_of(tokenizer.size)
     with pytest.raises(GroundupError, match="the vocabulary has no token ' the'"):

@@ -3,7 +3,7 @@
 import codecs
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from groundup.tokenizers.streaming import StreamDecoder
@@ -32,6 +32,7 @@ def test_any_bytes_one_at_a_time(data: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12))
+@example("\ufeffa")
 def test_never_half_a_character_and_never_late(text: str) -> None:
     """Each character comes with its last byte and nothing before it."""
     stream = StreamDecoder(lambda byte: bytes([byte]))

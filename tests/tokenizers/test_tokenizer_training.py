@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sentencepiece
+from transformers import PreTrainedTokenizerFast
 
 from groundup.errors import GroundupError
 from groundup.tokenizers import byte_pair_training, fused_unigram_training, unigram_training
@@ -44,6 +45,21 @@ def test_what_cannot_be_learned_from_is_an_error(kind: str) -> None:
         train_tokenizer(TEXT, kind, 10, coverage=1.0)
     with pytest.raises(GroundupError, match="coverage is 0, expected more than 0"):
         train_tokenizer(TEXT, kind, 500, coverage=0)
+    with pytest.raises(GroundupError, match="expected at least 257: 1 special tokens and 256"):
+        train_tokenizer(TEXT, "bpe", 256)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece"])
+def test_pairs_that_are_too_rare_are_not_joined(kind: str) -> None:
+    spec = train_tokenizer(["ab ab ab cd cd"], kind, 1000, pattern="gpt2", least=3, coverage=1.0)
+    assert "ab" in spec["model"]["vocab"]
+    assert not {"cd", "##cd"} & set(spec["model"]["vocab"])
+
+
+def test_characters_above_the_coverage_are_unknown() -> None:
+    """a, b and c are 5, 8 and 10 of ten characters together."""
+    spec = train_tokenizer(["a a a a a b b b c c"], "wordpiece", 100, coverage=0.8)
+    assert {"a", "b", "c"} & set(spec["model"]["vocab"]) == {"a", "b"}
 
 
 def test_names_that_are_none() -> None:
@@ -74,7 +90,7 @@ def test_files_that_are_not_text(tmp_path: Path) -> None:
     with pytest.raises(GroundupError, match=r"holds no file that fits '\*'"):
         corpus_files(tmp_path)
     (tmp_path / "a.txt").write_bytes(b"good \xff bad")
-    (tmp_path / ".hidden").write_text("x")
+    (tmp_path / ".hidden.txt").write_text("x")
     files = corpus_files(tmp_path, "*.txt")
     assert [file.name for file in files] == ["a.txt"]
     with pytest.raises(GroundupError, match=r"a\.txt is not UTF-8 \(invalid start byte: byte 0xff"):
@@ -101,20 +117,32 @@ def test_threads_count_alike() -> None:
     )
 
 
-def test_an_error_in_a_thread_is_raised() -> None:
+@pytest.mark.parametrize("bad", [0, 19])
+def test_an_error_in_a_thread_is_raised(bad: int) -> None:
     def cut(text: str) -> Pieces:
-        raise GroundupError("no")
+        if text == str(bad):
+            raise GroundupError("no")
+        return Pieces.of(text)
 
     with pytest.raises(GroundupError, match="no"):
-        count_words(["a"] * 20, cut, threads=2)
+        count_words(map(str, range(20)), cut, threads=2)
 
 
 def test_files_load_here_and_there(tmp_path: Path) -> None:
-    spec = train_tokenizer(TEXT, "unigram", 300, special=["<|im_end|>"])
+    spec = train_tokenizer(TEXT, "unigram", 50, special=["<|im_end|>", "</s>"], coverage=1.0)
+    assert len(spec["model"]["vocab"]) == 50
+    learned = fused_unigram_training.train_unigram(counted(TEXT), 46)
+    assert dict(spec["model"]["vocab"][4:]) == pytest.approx(dict(learned), abs=1e-8)
+    one = tmp_path / "new" / "one.json"
     save_tokenizer(spec, tmp_path / "folder")
-    save_tokenizer(spec, tmp_path / "one.json")
-    theirs = Tokenizer.from_file(str(tmp_path / "one.json"))
-    for path in (tmp_path / "folder", tmp_path / "one.json"):
+    save_tokenizer(spec, one)
+    theirs = Tokenizer.from_file(str(one))
+    loaded, text = (
+        PreTrainedTokenizerFast.from_pretrained(tmp_path / "folder"),
+        "the harbour , it .",
+    )
+    assert loaded.decode(loaded.encode(text)) == text  # no space is taken out
+    for path in (tmp_path / "folder", one):
         ours = tokenizer_from_path(path)
         assert ours.encode(TEXT[0]) == theirs.encode(TEXT[0]).ids
         assert ours.eos_ids == {ours.id_of("<|im_end|>")}
@@ -126,18 +154,20 @@ def test_files_load_here_and_there(tmp_path: Path) -> None:
         save_tokenizer(spec, tmp_path / "file")
     with pytest.raises(GroundupError, match="there is no"):
         tokenizer_from_path(tmp_path / "none.json")
-    (tmp_path / "one.json").write_text('{"added_tokens": [{}]}')
+    one.write_text('{"added_tokens": [{}]}')
     with pytest.raises(GroundupError, match=r"lacks a field .*KeyError"):
-        tokenizer_from_path(tmp_path / "one.json")
+        tokenizer_from_path(one)
 
 
 def test_texts_are_cut_at_random() -> None:
-    spec = train_tokenizer(TEXT, "unigram", 300)
+    spec = train_tokenizer(TEXT, "unigram", 300, lowercase=True)
+    spec["post_processor"] = {"type": "BertProcessing", "cls": ["<s>", 1], "sep": ["</s>", 2]}
     ours, text = tokenizer_from_json(spec), TEXT[7] + "</s> ß"
     drawn = [ours.sample(text, 100.0, Random(seed)) for seed in range(20)]
     assert len({tuple(ids) for ids in drawn}) > 10
     assert {ours.decode(ids) for ids in drawn} == {ours.decode(ours.encode(text))}
     assert ours.sample(text, 1e-6, Random(1)) == ours.encode(text)
+    assert ours.encode("THE")[1:-1] == ours.encode("the")[1:-1] != [0]
     assert ours.sample(text, 100.0, Random(3)) == drawn[3]
     other = tokenizer_from_json(train_tokenizer(TEXT, "bpe", 300))
     with pytest.raises(GroundupError, match="has one way to cut a text, expected a Unigram one"):
@@ -185,7 +215,8 @@ def test_the_compiled_training_is_the_readable_one() -> None:
 
 def test_seeds_are_the_repeated_substrings_that_branch() -> None:
     corpus = WordCounts()
-    corpus.add(Pieces.of("abcabd"), np.array([3]))
+    twice = Pieces.of("abcabd" * 2)
+    corpus.add(twice._replace(starts=np.array([0, 6]), ends=np.array([6, 12])), np.array([1, 2]))
     tokens, scores = fused_unigram_training.seed_tokens(corpus)
     # ab twice in a word that occurs three times; every longer one is no more than the word's count,
     # and a and b are always followed alike, but single characters are always there.

@@ -15,6 +15,7 @@ import sentencepiece
 import tiktoken
 
 import tokenizers
+from groundup.errors import GroundupError
 from groundup.tokenizers.byte_pair_encoding import byte_alphabet
 from groundup.tokenizers.from_hugging_face import tokenizer_from_json
 from groundup.tokenizers.normalization import normalizer_from_json
@@ -88,6 +89,44 @@ def test_unigram_offsets_where_nothing_is_composed(
     spec = spec_of["unigram"] | {"normalizer": None}
     texts = generated_texts(2000, SPECIAL_TOKENS["unigram"], seed=22)
     assert_equal(tokenizer_from_json(spec), oracle_of(spec), texts)
+
+
+def test_settings_of_a_file_are_followed(
+    spec_of: dict[str, Any], generated_texts: Generate
+) -> None:
+    """They are not those of the files that are written here."""
+    texts = generated_texts(300, ["a.", " , it 's do not", "▁"], seed=26)
+    texts = ["".join(filter(as_of_old, text)) for text in texts]
+    for kind, step, setting, value in (
+        ("wordpiece", "decoder", "cleanup", False),
+        ("wordpiece", "model", "max_input_chars_per_word", 3),
+        ("unigram", "pre_tokenizer", "prepend_scheme", "never"),
+        ("unigram", "pre_tokenizer", "split", False),
+    ):
+        spec = spec_of[kind]
+        changed = spec | {step: spec[step] | {setting: value}}
+        if step == "pre_tokenizer":
+            changed["decoder"] = changed[step]
+        assert_equal(tokenizer_from_json(changed), oracle_of(changed), texts, spans=False)
+    for kind, step, change, said in (
+        ("wordpiece", "decoder", {"prefix": "@@"}, "prefix in the decoder .* is '@@'"),
+        ("unigram", "model", {"byte_fallback": True}, "byte_fallback .* is True"),
+    ):
+        with pytest.raises(GroundupError, match=said):
+            tokenizer_from_json(spec_of[kind] | {step: spec_of[kind][step] | change})
+
+
+def test_what_a_file_asks_for_is_what_was_meant(spec_of: dict[str, Any]) -> None:
+    """A library that reads a mistake in the file agrees with it."""
+    whole, lower, pieces = (
+        tokenizer_from_json(spec_of[name]) for name in ("wordpiece", "wordpiece lower", "unigram")
+    )
+    assert whole.encode("") == [whole.id_of("[CLS]"), whole.id_of("[SEP]")]
+    assert lower.decode(lower.encode("The x."), skip_special=True) == "the x."
+    assert lower.encode("THE") == lower.encode("the")
+    assert whole.encode("THE") != whole.encode("the")
+    assert pieces.encode("ﬁ") == pieces.encode("fi")
+    assert not pieces.special_ids & {*pieces.encode("</s><s>", special=False)} - {0}
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
@@ -192,8 +231,7 @@ def test_merges_equal_the_tokenizers_library(pattern: str, corpus: list[str]) ->
     expected = json.loads(built.to_str())["model"]
     found = train_tokenizer(corpus, "bpe", 1500, pattern=pattern)["model"]
     assert len(expected["merges"]) > 1000
-    assert found["merges"] == expected["merges"]
-    assert found["vocab"] == expected["vocab"]
+    assert found == expected
 
 
 def test_wordpiece_vocabulary_equals_the_tokenizers_library() -> None:
@@ -207,7 +245,9 @@ def test_wordpiece_vocabulary_equals_the_tokenizers_library() -> None:
         vocab_size=400, special_tokens=SPECIAL_TOKENS["wordpiece"], show_progress=False
     )
     built.train_from_iterator(texts, trainer)
-    expected = set(built.get_vocab())
-    found = set(train_tokenizer(texts, "wordpiece", 400)["model"]["vocab"])
+    theirs = json.loads(built.to_str())["model"]
+    ours = train_tokenizer(texts, "wordpiece", 400)["model"]
+    assert ours | {"vocab": theirs["vocab"]} == theirs
+    expected, found = set(theirs["vocab"]), set(ours["vocab"])
     assert len(found) == len(expected) == 400
     assert len(found & expected) >= 390

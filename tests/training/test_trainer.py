@@ -322,7 +322,9 @@ def test_a_checkpoint_appears_only_when_it_is_whole(
         "step-00000001", "step-00000001", "step-00000002"
     ]  # fmt: skip
     (tmp_path / "step-00000003").mkdir()  # without a state
+    (tmp_path / "step-00000003" / "rest").write_text("")
     assert latest_checkpoint(tmp_path) == tmp_path / "step-00000002"
+    assert write_checkpoint(tmp_path, 3, tensors, {}) == latest_checkpoint(tmp_path)
 
 
 PROGRAM = """

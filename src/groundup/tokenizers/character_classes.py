@@ -40,5 +40,4 @@ def character_classes() -> NDArray[np.uint8]:
     for bit, pattern in PATTERNS.items():
         for match in regex.finditer(pattern, every):
             table[match.start() : match.end()] |= bit
-    table[0xD800:0xE000] = 0
     return table

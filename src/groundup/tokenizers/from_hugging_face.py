@@ -190,9 +190,9 @@ def ids_around(post_processor: dict[str, Any] | None) -> tuple[list[int], list[i
         case None | {"type": "ByteLevel"}:  # ByteLevel only adjusts offsets
             return [], []
         case {"type": "Sequence", "processors": list(parts)}:
-            around = [ids_around(part) for part in parts]
-            before = [i for ids, _ in reversed(around) for i in ids]
-            return before, [i for _, ids in around for i in ids]
+            around = [found for found in map(ids_around, parts) if any(found)]
+            if len(around) < 2:  # the library takes what a first one added for a second text
+                return around[0] if around else ([], [])
         case {"type": "BertProcessing", "cls": [_, int(first)], "sep": [_, int(last)]}:
             return [first], [last]
         case {"type": "TemplateProcessing", "single": list(items), "special_tokens": dict(tokens)}:
@@ -206,8 +206,8 @@ def ids_around(post_processor: dict[str, Any] | None) -> tuple[list[int], list[i
                 return [*chain(*ids[:place])], [*chain(*ids[place:])]
     raise GroundupError(
         f"the post-processor {post_processor} in tokenizer.json is not supported, expected "
-        "ByteLevel, BertProcessing, TemplateProcessing with one text, or a Sequence of these; take "
-        "a model with such a tokenizer"
+        "ByteLevel, BertProcessing, TemplateProcessing with one text, or a Sequence of these of "
+        "which one adds tokens; take a model with such a tokenizer"
     )
 
 

@@ -17,9 +17,9 @@ def wordpiece_model(
     vocabulary: dict[str, int],
     unknown_id: int,
     *,
-    prefix: str = "##",
-    longest_word: int = 100,
-    close_up: bool = True,
+    prefix: str,
+    longest_word: int,
+    close_up: bool,
 ) -> TokenModel:
     """Arguments: as of ``longest_match``.
 
