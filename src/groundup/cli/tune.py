@@ -117,8 +117,10 @@ def tune(
     from rich.console import Console
 
     from groundup.cli.train_gpt import put_parts_in_place
+    from groundup.training.onednn_caches import keep_few_primitives
 
     put_parts_in_place()
+    keep_few_primitives()
     console = Console(highlight=False)
     with console.status("starting"):
         from groundup.cli.tune_display import show_data, show_example
