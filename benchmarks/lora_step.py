@@ -1,6 +1,6 @@
 """A step of LoRA beside `peft` over `transformers`: tokens a second of equal steps.
 
-    python benchmarks/lora_step.py [--model smollm2-135m-instruct] [--rounds 5] [--bfloat16]
+    python -m benchmarks.lora_step [--model smollm2-135m-instruct] [--rounds 5] [--bfloat16]
 
 The same weights, adapter (rank 16, all linear layers but the output), rows and AdamW on all sides,
 gradients clipped at 1; the losses of the first step are printed. A quarter of the targets, or as
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from groundup.models.fused_attention import fused_attention
+from groundup.cli.tune import train_with_fused_layers
 from groundup.models.llama import Llama
 from groundup.models.llama_to_hugging_face import llama_to_hugging_face
 from groundup.models.load import load_model
@@ -40,9 +40,7 @@ def ours(model: Llama, ids: torch.Tensor, targets: torch.Tensor, folder: Path, b
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.data = parameter.data.bfloat16()
-    for module in model.modules():
-        if hasattr(module, "attend"):
-            module.attend = fused_attention  # type: ignore[assignment]
+    train_with_fused_layers(model)
     adapted = adapt(model, AdapterConfig("lora", rank=16, alpha=32), seed=0)
     save_adapter(folder / "adapter", adapted)
     parameters = list(adapted.trained_parameters().values())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from groundup.tuning.examples import Split
     from groundup.tuning.sequence_packing import PackedModel
 
-__all__ = ["train_with_fused_attention", "tune"]
+__all__ = ["train_with_fused_layers", "tune"]
 
 # Peak learning rates: what is trained is the smaller, and the further from the weights, the larger.
 RATES = {"full": 5e-5, "lora": 5e-4, "dora": 5e-4, "qlora": 5e-4, "prefix": 1e-2, "prompt": 3e-2,
@@ -301,7 +301,7 @@ class _Tuning:
             raise GroundupError(f"--context is {settings['context']}: the model reads at most "
                                 f"{room} tokens")  # fmt: skip
         self.autocast = full and dtype == torch.bfloat16
-        train_with_fused_attention(base)
+        train_with_fused_layers(base)
         return base
 
     def _adapted(self, base: "Llama | GPT2") -> "AdaptedModel | None":
@@ -479,14 +479,17 @@ class _Tuning:
             save_adapter(self.out, adapted, base=self.settings["model"])
 
 
-def train_with_fused_attention(model: "nn.Module") -> None:
-    """Let a model attend faster, unless a learner's attention is swapped in: that one trains."""
-    from groundup.models import attention, fused_attention
+def train_with_fused_layers(model: "nn.Module") -> None:
+    """Let a model train faster. Where a learner's layer is swapped in, that one trains."""
+    from groundup.models import attention, fused_attention, fused_swiglu, swiglu
 
-    if Path(attention.__file__ or "").parent == Path(fused_attention.__file__).parent:
-        for module in model.modules():
-            if getattr(module, "attend", None) is attention.attention:
+    here = Path(fused_attention.__file__).parent
+    for module in model.modules():
+        if getattr(module, "attend", None) is attention.attention:
+            if Path(attention.__file__ or "").parent == here:
                 module.attend = fused_attention.fused_attention  # type: ignore[assignment]
+        elif type(module) is swiglu.SwiGLU and Path(swiglu.__file__ or "").parent == here:
+            module.__class__ = fused_swiglu.FusedSwiGLU
 
 
 def _compared(before: _Measured, after: _Measured) -> "Comparison":

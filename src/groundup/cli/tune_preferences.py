@@ -209,7 +209,7 @@ class _Tuning:
         """The base; ``wide`` in float32, as what is trained or merged has to be."""
         import torch
 
-        from groundup.cli.tune import train_with_fused_attention
+        from groundup.cli.tune import train_with_fused_layers
         from groundup.models.load import fastest_dtype, load_language_model
 
         precision = self.settings["precision"]
@@ -221,7 +221,7 @@ class _Tuning:
         if self.settings["context"] > base.config.context:
             raise GroundupError(f"--context is {self.settings['context']}: the model reads at "
                                 f"most {base.config.context} tokens")  # fmt: skip
-        train_with_fused_attention(base)
+        train_with_fused_layers(base)
         return base
 
     def adapt(self, base: "Llama | GPT2") -> "AdaptedModel":

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from groundup.models.compiled_floats import exponential, narrow, widen
 
-__all__ = ["fused_gelu"]
+__all__ = ["fused_gelu", "has_loop", "rows"]
 
 # Ours has one thread, which does the work of five of torch's. Numba's own threads cannot be used in
 # a process that was forked, as the grader's are.
@@ -23,10 +23,9 @@ LEAST = 1 << 16  # elements: the loop is compiled or read from disk at its first
 def fused_gelu(z: Tensor) -> Tensor:
     """GELU in the approximation by tanh, as ``F.gelu(z, approximate="tanh")``.
 
-    For training on few threads of a CPU, in float32 or bfloat16 and not of few elements, the
-    derivative is computed with the value, of the same exponential, and kept in place of ``z``:
-    0.5 + 0.5 tanh(u) is the logistic function of 2 u. There it has no second derivative. Elsewhere
-    it is torch's.
+    Where `has_loop` says so, the derivative is computed with the value, of the same exponential,
+    and kept in place of ``z``: 0.5 + 0.5 tanh(u) is the logistic function of 2 u. There it has no
+    second derivative. Elsewhere it is torch's.
 
     Args:
         z: any shape.
@@ -34,12 +33,26 @@ def fused_gelu(z: Tensor) -> Tensor:
     Returns:
         Shape and dtype of ``z``.
     """
-    ours = z.device.type == "cpu" and z.dtype in (torch.float32, torch.bfloat16)
-    worthwhile = z.numel() >= LEAST and torch.get_num_threads() <= THREADS
-    if not (ours and worthwhile and torch.is_grad_enabled()) or torch.compiler.is_compiling():
+    if not has_loop(z):
         return F.gelu(z, approximate="tanh")
     y: Tensor = _Gelu.apply(z)
     return y
+
+
+def has_loop(z: Tensor) -> bool:
+    """Whether compiled loops serve: in training on few threads of a CPU, and not of few elements.
+
+    They take float32 and bfloat16.
+    """
+    ours = z.device.type == "cpu" and z.dtype in (torch.float32, torch.bfloat16)
+    worthwhile = z.numel() >= LEAST and torch.get_num_threads() <= THREADS
+    return (
+        ours
+        and worthwhile
+        and torch.is_grad_enabled()
+        and z.requires_grad
+        and not torch.compiler.is_compiling()
+    )
 
 
 class _Gelu(torch.autograd.Function):
@@ -47,7 +60,7 @@ class _Gelu(torch.autograd.Function):
     def forward(ctx: Any, z: Tensor) -> Tensor:
         z = z.contiguous()
         y, slope = torch.empty_like(z), torch.empty_like(z)
-        _value_and_slope(*(_rows(x) for x in (z, y, slope)))
+        _value_and_slope(*(rows(x) for x in (z, y, slope)))
         ctx.save_for_backward(slope)
         return y
 
@@ -59,10 +72,11 @@ class _Gelu(torch.autograd.Function):
         return dz
 
 
-def _rows(x: Tensor) -> NDArray[Any]:
+def rows(x: Tensor) -> NDArray[Any]:
+    """A contiguous tensor's memory as (N, C), bfloat16 as its bits."""
     x = x.detach().view(-1, x.shape[-1])
-    rows: NDArray[Any] = (x if x.dtype == torch.float32 else x.view(torch.uint16)).numpy()
-    return rows
+    array: NDArray[Any] = (x if x.dtype == torch.float32 else x.view(torch.uint16)).numpy()
+    return array
 
 
 # Not vectorised, and ten times slower: without NumPy's rules for division, with less than all of
