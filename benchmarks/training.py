@@ -68,10 +68,7 @@ class RandomRows:
         return chosen[:, :-1], chosen[:, 1:]
 
 
-now = time.process_time  # of all threads: the wall's where several run
-
-
-def matmul_peak(dtype: torch.dtype) -> float:
+def matmul_peak(dtype: torch.dtype, now: Callable[[], float]) -> float:
     """FLOP/s of a product of matrices of 1024, the best of twenty."""
     a, b = (torch.randn(1024, 1024).to(dtype) for _ in range(2))
     best = float("inf")
@@ -88,8 +85,10 @@ def flops_per_token(context: int, dim: int, layers: int) -> float:
     return 6 * matrices + 6 * layers * context * dim
 
 
-def ours(shape: tuple[int, ...], bfloat16: bool, compiled: bool) -> Callable[[], float]:
-    """A function that trains some steps and returns tokens a second."""
+def ours(
+    shape: tuple[int, ...], bfloat16: bool, compiled: bool, now: Callable[[], float]
+) -> Callable[[], float]:
+    """A function that trains some steps and returns tokens a second, by the clock ``now``."""
     context, dim, layers, heads, rows = shape
     model = GPT2(GPT2Config(VOCABULARY, context, dim, layers, heads), fused_attention)
     data: Rows = RandomRows(context)
@@ -107,7 +106,9 @@ def ours(shape: tuple[int, ...], bfloat16: bool, compiled: bool) -> Callable[[],
     return measure
 
 
-def trainers(shape: tuple[int, ...], bfloat16: bool) -> Callable[[], float]:
+def trainers(
+    shape: tuple[int, ...], bfloat16: bool, now: Callable[[], float]
+) -> Callable[[], float]:
     """The same of `transformers.Trainer`."""
     from transformers import (
         GPT2Config as TheirConfig,
@@ -152,22 +153,21 @@ def trainers(shape: tuple[int, ...], bfloat16: bool) -> Callable[[], float]:
 
 def speed(rounds: int, threads: int, compiled: bool) -> None:
     """Print a table of tokens a second."""
-    global now
     torch.set_num_threads(threads)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    if threads > 1:
-        now = time.perf_counter
+    # Of all threads, which no other program disturbs; the wall's where several run.
+    now = time.process_time if threads == 1 else time.perf_counter
     print(f"torch {torch.__version__}, {threads} threads, medians of {rounds} rounds")
     print(
         "| shape | products | Trainer | ours | ratio | MFU |\n|---|---|---|---|---|---|", flush=True
     )
     for name, shape in SHAPES.items():
         for bfloat16 in (False, True):
-            theirs, our = trainers(shape, bfloat16), ours(shape, bfloat16, compiled)
+            theirs, our = trainers(shape, bfloat16, now), ours(shape, bfloat16, compiled, now)
             dtype = torch.bfloat16 if bfloat16 else torch.float32
             if compiled:
                 our()
-            found = [(theirs(), our(), matmul_peak(dtype)) for _ in range(rounds)]
+            found = [(theirs(), our(), matmul_peak(dtype, now)) for _ in range(rounds)]
             trainer, ourselves, peak = (
                 statistics.median(column) for column in zip(*found, strict=True)
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from groundup.cli import tune_preferences
-from groundup.cli.tune_folder import begin, finish, is_done, refuse_another
+from groundup.cli.tune_folder import begin, finish, is_tuned
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -201,9 +201,7 @@ class _Tuning:
         from groundup.training.world import World
         from groundup.tuning.supervised import supervised_loss_sum
 
-        refuse_another(self.out, self.settings)
-        if is_done(self.out):
-            self.console.print(f"{self.out} is tuned already", markup=False)
+        if is_tuned(self.out, self.settings, self.console):
             self._say_how_to_use()
             return
         return_freed_memory()

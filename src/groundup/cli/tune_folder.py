@@ -10,24 +10,26 @@ from groundup.atomic_write import write_text
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from groundup.evaluation.summary import Comparison
 
-__all__ = ["begin", "finish", "is_done", "refuse_another"]
+__all__ = ["begin", "finish", "is_tuned"]
 
 SETTINGS = "tune.json"
 CARD = "README.md"
 CHECKPOINTS = "checkpoints"
 
 
-def refuse_another(folder: Path, settings: Mapping[str, Any]) -> None:
-    """See that a folder holds no tuning, or this one.
+def is_tuned(folder: Path, settings: Mapping[str, Any], console: "Console") -> bool:
+    """Whether a folder holds this tuning's result, which is said: its card is written last.
 
     Raises:
-        GroundupError: it holds another, or what it holds cannot be read.
+        GroundupError: it holds another tuning, or what it holds cannot be read.
     """
     path = folder / SETTINGS
     if not path.exists():
-        return
+        return False
     try:
         was = json.loads(path.read_text("utf-8"))
         other = [name for name in settings if settings[name] != was.get(name)]
@@ -37,11 +39,10 @@ def refuse_another(folder: Path, settings: Mapping[str, Any]) -> None:
         changes = ", ".join(f"{n} {was.get(n)} (now {settings[n]})" for n in other)
         raise GroundupError(f"{folder} holds another tuning: {changes}; go on with that one, or "
                             "name another --out")  # fmt: skip
-
-
-def is_done(folder: Path) -> bool:
-    """Whether the tuning that is there ended: its card is written last."""
-    return (folder / SETTINGS).exists() and (folder / CARD).exists()
+    done = (folder / CARD).exists()
+    if done:
+        console.print(f"{folder} is tuned already", markup=False)
+    return done
 
 
 def begin(folder: Path, settings: Mapping[str, Any], **more: Any) -> None:

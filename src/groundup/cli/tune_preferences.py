@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import typer
 
-from groundup.cli.tune_folder import begin, finish, is_done, refuse_another
+from groundup.cli.tune_folder import begin, finish, is_tuned
 from groundup.errors import GroundupError
 
 if TYPE_CHECKING:
@@ -127,10 +127,8 @@ class _Tuning:
         Raises:
             GroundupError: it holds another tuning.
         """
-        refuse_another(self.out, self.settings)
-        done = is_done(self.out)
+        done = is_tuned(self.out, self.settings, self.console)
         if done:
-            self.console.print(f"{self.out} is tuned already", markup=False)
             self.say_how_to_use()
         return done
 
