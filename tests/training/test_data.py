@@ -97,7 +97,7 @@ def test_of_many_documents_whole_ones_are_held_out(tmp_path: Path) -> None:
 def test_shards_are_the_same_for_every_number_of_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "".join(f"line {i} of a text with an é and a 水\n" for i in range(400))
+    text = "".join(f"line {i} <|endoftext|> of a text with an é and a 水\n" for i in range(400))
     (tmp_path / "text.txt").write_text(text)
     pieces = [Piece(tmp_path / "text.txt", 0, -1, last=True)]
     save_tokenizer(character_tokenizer([text]), tmp_path)
@@ -110,14 +110,31 @@ def test_shards_are_the_same_for_every_number_of_workers(
     assert seen == list(range(1, len(two.shards) + 1))
     assert len(one.shards) == len(two.shards) > 3
     tokenizer = tokenizer_from_folder(tmp_path)
-    expected = [*tokenizer.encode(text), *tokenizer.eos_ids]
+    expected = [*tokenizer.encode(text, special=False), *tokenizer.eos_ids]
+    assert expected.count(0) == 1  # what documents spell ends none of them
     for shards in (one, two):
         assert shards.read(0, len(shards)).tolist() == expected
         border = int(shards.ends[0])
         assert shards.read(border - 3, 6).tolist() == expected[border - 3 : border + 3]
-        with pytest.raises(IndexError):
-            shards.read(len(shards) - 2, 3)
+        for start in (len(shards) - 2, -1):
+            with pytest.raises(IndexError):
+                shards.read(start, 3)
     assert tokenizer.decode(expected[:-1]) == text
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(2**16 - 1, "uint16"), (2**16, "uint32")])
+def test_ids_fit_in_their_type(tmp_path: Path, largest: int, dtype: str) -> None:
+    (tmp_path / "text.txt").write_text("ab<far>a")
+    spec = character_tokenizer(["ab"])
+    far = spec["added_tokens"][0] | {"id": largest, "content": "<far>", "special": False}
+    save_tokenizer(spec | {"added_tokens": [*spec["added_tokens"], far]}, tmp_path)
+    pieces = [Piece(tmp_path / "text.txt", 0, -1, last=True)]
+    for _ in range(2):  # made anew over what is there
+        shards = write_token_shards(pieces, tmp_path, tmp_path / "data", workers=1)
+    assert shards.dtype == dtype
+    assert shards.read(0, 5).tolist() == [1, 2, largest, 1, 0]
+    with pytest.raises(GroundupError, match=r"cannot write the tokens to .*Not a directory"):
+        write_token_shards(pieces, tmp_path, tmp_path / "text.txt" / "data", workers=1)
 
 
 def test_damaged_shards_are_refused(tmp_path: Path) -> None:
@@ -161,8 +178,9 @@ def test_corpora_that_cannot_be_read(tmp_path: Path, content: bytes, message: st
 
 
 def test_a_tiny_corpus_says_how_much_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("abcdefghij" * 3)
+    (tmp_path / "text.txt").write_text("abcdefghij" * 2 + "abcdefg" + "xyz")
     tokens, _ = prepare([tmp_path / "text.txt"], tmp_path / "out", None)
+    assert tokenizer_from_folder(tmp_path / "out").size == 11  # of what is trained on alone
     with pytest.raises(GroundupError, match="27 tokens, and rows of 16 need at least 32"):
         StreamRows(tokens, 16, 0)
 
@@ -170,17 +188,19 @@ def test_a_tiny_corpus_says_how_much_is_missing(tmp_path: Path) -> None:
 def test_prepared_tokens_are_found_again_and_not_mixed_up(tmp_path: Path) -> None:
     source, out = tmp_path / "text.txt", tmp_path / "out"
     source.write_text("abcdefghij" * 10)
-    first, _ = prepare([source], out, None)
+    first, held_out = prepare([source], out, None)
 
     made = (out / "data" / "training" / "00000.npy").stat().st_mtime_ns
     again, _ = prepare([source], out, None)
     assert (out / "data" / "training" / "00000.npy").stat().st_mtime_ns == made
     assert len(again) == len(first) == 90
+    assert len(held_out) == 11
     with pytest.raises(GroundupError, match="another corpus or vocabulary"):
         prepare([source], out, 300)
-    source.write_text("abcdefghij" * 11)
-    with pytest.raises(GroundupError, match="documents changed"):
-        prepare([source], out, None)
+    for changed in ("abcdefghij" * 11, "abcdefghik" * 10):
+        source.write_text(changed)
+        with pytest.raises(GroundupError, match="documents changed"):
+            prepare([source], out, None)
 
 
 def test_each_token_is_a_target_once_an_epoch_and_cuts_move(rows: StreamRows) -> None:
