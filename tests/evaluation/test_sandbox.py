@@ -107,6 +107,7 @@ def test_a_program_that_does_not_come_to_its_end_has_failed(program: str, reason
         "resource.prlimit(0, resource.RLIMIT_CPU, (999, 999))",
         "check(libc.syscall(425, 8, ctypes.create_string_buffer(120)))",  # io_uring_setup
         "check(libc.ptrace(0, 0, 0, 0))",
+        "check(libc.syscall(2, (OUTSIDE + '/new').encode(), os.O_CREAT, 0o600))",  # open, on x86
         "check(libc.syscall(437, -100, (OUTSIDE + '/new').encode(), open_how, 24))",  # openat2
         "check(libc.unshare(0x40000000))",
     ],
