@@ -172,7 +172,8 @@ class _Tuning:
             score_bytes,
         )
 
-        probe = probe_memory(model, loss, self.settings["context"])
+        # Longer texts than there are would take more than the tuning itself.
+        probe = probe_memory(model, loss, max(3, min(longest, self.settings["context"])))
         vocabulary = self.tokenizer.size
 
         def estimate(context: int) -> MemoryEstimate:
