@@ -1,13 +1,21 @@
-"""Numbers inside compiled loops: bfloat16's bits, 8- and 16-bit integers, and an exponential."""
+"""What compiled loops share: bfloat16's bits, integers, an exponential, and where they serve."""
 
 from typing import Any
 
 import numpy as np
+import torch
 from numba import njit
 from numba.core import types
 from numba.extending import overload
+from numpy.typing import NDArray
+from torch import Tensor
 
-__all__ = ["exponential", "narrow", "widen"]
+__all__ = ["LEAST", "exponential", "has_loop", "narrow", "rows", "widen"]
+
+# A loop for training has one thread, which does the work of five of torch's. Numba's own threads
+# cannot be used in a process that was forked, as the grader's are.
+THREADS = 4
+LEAST = 1 << 16  # elements: the loop is compiled or read from disk at its first use
 
 
 def widen(value: Any) -> Any:
@@ -69,3 +77,26 @@ def exponential(x: Any) -> Any:
     p = p * r + np.float32(5.0000001201e-1)
     p = p * r * r + r + np.float32(1.0)
     return p * np.uint32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+def has_loop(z: Tensor) -> bool:
+    """Whether compiled loops serve: in training on few threads of a CPU, and not of few elements.
+
+    They take float32 and bfloat16.
+    """
+    ours = z.device.type == "cpu" and z.dtype in (torch.float32, torch.bfloat16)
+    worthwhile = z.numel() >= LEAST and torch.get_num_threads() <= THREADS
+    return (
+        ours
+        and worthwhile
+        and torch.is_grad_enabled()
+        and z.requires_grad
+        and not torch.compiler.is_compiling()
+    )
+
+
+def rows(x: Tensor) -> NDArray[Any]:
+    """A contiguous tensor's memory as (N, C), bfloat16 as its bits."""
+    x = x.detach().view(-1, x.shape[-1])
+    array: NDArray[Any] = (x if x.dtype == torch.float32 else x.view(torch.uint16)).numpy()
+    return array

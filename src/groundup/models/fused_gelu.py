@@ -6,18 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numba import njit
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from groundup.models.compiled_floats import exponential, narrow, widen
+from groundup.models.compiled_floats import exponential, has_loop, narrow, rows, widen
 
-__all__ = ["fused_gelu", "has_loop", "rows"]
-
-# Ours has one thread, which does the work of five of torch's. Numba's own threads cannot be used in
-# a process that was forked, as the grader's are.
-THREADS = 4
-LEAST = 1 << 16  # elements: the loop is compiled or read from disk at its first use
+__all__ = ["fused_gelu"]
 
 
 def fused_gelu(z: Tensor) -> Tensor:
@@ -39,22 +33,6 @@ def fused_gelu(z: Tensor) -> Tensor:
     return y
 
 
-def has_loop(z: Tensor) -> bool:
-    """Whether compiled loops serve: in training on few threads of a CPU, and not of few elements.
-
-    They take float32 and bfloat16.
-    """
-    ours = z.device.type == "cpu" and z.dtype in (torch.float32, torch.bfloat16)
-    worthwhile = z.numel() >= LEAST and torch.get_num_threads() <= THREADS
-    return (
-        ours
-        and worthwhile
-        and torch.is_grad_enabled()
-        and z.requires_grad
-        and not torch.compiler.is_compiling()
-    )
-
-
 class _Gelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
@@ -70,13 +48,6 @@ class _Gelu(torch.autograd.Function):
         (slope,) = ctx.saved_tensors
         dz: Tensor = dy * slope  # not in place: the graph may be gone through again
         return dz
-
-
-def rows(x: Tensor) -> NDArray[Any]:
-    """A contiguous tensor's memory as (N, C), bfloat16 as its bits."""
-    x = x.detach().view(-1, x.shape[-1])
-    array: NDArray[Any] = (x if x.dtype == torch.float32 else x.view(torch.uint16)).numpy()
-    return array
 
 
 # Not vectorised, and ten times slower: without NumPy's rules for division, with less than all of

@@ -8,8 +8,7 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from groundup.models.compiled_floats import exponential, narrow, widen
-from groundup.models.fused_gelu import has_loop, rows
+from groundup.models.compiled_floats import exponential, has_loop, narrow, rows, widen
 from groundup.models.swiglu import SwiGLU
 
 __all__ = ["FusedSwiGLU"]

@@ -7,9 +7,9 @@ import torch
 from numba import njit
 from torch import Tensor
 
-__all__ = ["adamw_update", "has_loop"]
+from groundup.models.compiled_floats import LEAST
 
-LEAST = 1 << 16  # elements: the loop is compiled or read from disk at its first use
+__all__ = ["adamw_update", "has_loop"]
 
 
 def has_loop(parameters: list[Tensor]) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 
-__all__ = ["LIMITS", "keep_few_primitives"]
+__all__ = ["keep_few_primitives"]
 
 # Of oneDNN, and of the layer between it and torch. Both keep 1,024 without these. A step has about
 # forty shapes, each of which occurs in every layer.
